@@ -1,0 +1,431 @@
+"""One execution of a task in this process: its live stages, and the sampler that tells what has changed.
+
+A change of status is sent as an event at once, from the thread that made it. Counts and messages are only
+stored; the sampler sends what has changed, so a loop pays one attribute store per item and a loop that turns
+slow is never stale. Knows nothing of Redis, nor of what receives its events.
+"""
+
+import contextvars
+import logging
+import operator
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, TypeVar
+
+from celery.exceptions import Ignore, Reject
+
+from headway import events, usual, values
+from headway.errors import Failure, InvalidReport
+from headway.signals import reported
+from headway.usual import Usual
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_SECONDS = 0.1  # ten ticks a second look continuous; more is only traffic
+
+T = TypeVar("T")
+
+
+class LiveStage:
+    """A stage of a running task. Its verbs may be called from any thread; without an attempt they only store."""
+
+    __slots__ = (
+        "_attempt",
+        "_depth",
+        "_lock",
+        "_said",
+        "current",
+        "data",
+        "finished_at",
+        "key",
+        "label",
+        "message",
+        "needs",
+        "runs",
+        "started_at",
+        "status",
+        "total",
+        "unit",
+        "weight",
+    )
+
+    def __init__(self, key: str, attempt: "Attempt | None" = None) -> None:
+        self.key = key
+        self.label: str | None = None
+        self.unit: str | None = None
+        self.weight: float = 1.0
+        self.needs: tuple[str, ...] = ()
+        self.status: events.StageStatus = "waiting"
+        self.current: float | int | None = None
+        self.total: float | int | None = None
+        self.message: str | None = None
+        self.data: Any = None
+        self.started_at: float | None = None
+        self.finished_at: float | None = None
+        self.runs = 0
+        self._attempt = attempt
+        self._depth = 0  # how often it is entered right now
+        self._lock = attempt.lock if attempt else threading.RLock()
+        self._said: tuple[object, ...] = (None, None, None, None)
+
+    def report(
+        self,
+        message: str | None = None,
+        *,
+        current: float | None = None,
+        total: float | None = None,
+        data: Any = None,
+    ) -> None:
+        """Say where the stage is. What is left out stays as it was. Never blocks, never raises unless strict."""
+        with _mended(self._attempt), self._lock:
+            if current is not None:
+                self.current = values.number(current)
+            if total is not None:
+                self.total = values.number(total)
+            if message is not None:
+                self.message = values.text(message)
+            if data is not None:
+                self.data = values.data(data)
+
+    def weigh(self, weight: float | None) -> None:
+        with _mended(self._attempt):
+            weighed = values.number(weight)
+            self.weight = self.weight if weighed is None else weighed
+
+    def advance(self, by: float = 1) -> None:
+        """Count `by` more. Safe from any number of threads at once."""
+        with _mended(self._attempt), self._lock:
+            self.current = values.number((self.current or 0) + by)
+
+    def track(self, items: Iterable[T], *, total: float | None = None) -> Iterator[T]:
+        """Yield the items and count them. The stage is done when they are exhausted.
+
+        When the loop is left early (a generator cannot tell `break` from an exception) the stage stays open;
+        the next stage or the task's end settles it.
+        """
+        count: Any = self.current or 0
+        if total is None and self.total is None:
+            length = operator.length_hint(items, -1)
+            total = None if length < 0 or not hasattr(items, "__len__") else count + length
+        self.report(total=total)
+        return self._tracked(items, count)
+
+    def _tracked(self, items: Iterable[T], count: Any) -> Iterator[T]:
+        self._open()
+        self.current = count
+        try:
+            for item in items:
+                yield item
+                count += 1
+                self.current = count
+        except GeneratorExit:
+            self._leave(None)
+            raise
+        except BaseException as error:
+            self._leave(_outcome_of(error), error)
+            raise
+        self._leave("done")
+
+    def skip(self, reason: str | None = None) -> None:
+        """Say that this stage will not be done, and why."""
+        with self._lock:
+            self.report(reason)
+            self.status = "skipped"
+            self.finished_at = time.time()
+            self._tell()
+
+    def __enter__(self) -> "LiveStage":
+        self._open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave("done" if error is None else _outcome_of(error), error)
+
+    def _open(self) -> None:
+        attempt, stack = here.get()
+        here.set((attempt, (*stack, self)))
+        with self._lock:
+            self._depth += 1
+            if self.status == "running":
+                return
+            if self._attempt:
+                self._attempt.settle_left_open()
+            self.status = "running"
+            self.started_at = self.started_at or time.time()
+            self.finished_at = None
+            self.runs += 1
+            self._tell()
+
+    def _leave(self, status: events.StageStatus | None, error: BaseException | None = None) -> None:
+        # Not a reset by token: a generator may be closed in another context, or out of order.
+        attempt, stack = here.get()
+        if self in stack:
+            last = len(stack) - 1 - stack[::-1].index(self)
+            here.set((attempt, stack[:last] + stack[last + 1 :]))
+        with self._lock:
+            self._depth -= 1
+            if self._depth > 0 or status is None or self.status != "running":
+                return
+            if isinstance(error, Failure):
+                self.message = values.text(str(error))
+            self.close(status)
+
+    def close(self, status: events.StageStatus) -> None:
+        """End the stage and tell. The caller holds the lock."""
+        self.status = status
+        self.finished_at = time.time()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._said = (self.current, self.total, self.message, self.data)
+        if self._attempt:
+            self._attempt.tell_stage(self)
+
+    def sample(self) -> None:
+        """Tell what has changed since it was last told. The caller holds the lock."""
+        if self._said != (self.current, self.total, self.message, self.data):
+            self._tell()
+
+    def record(self) -> events.Stage:
+        known = self._attempt.learned.get(self.key) if self._attempt else None
+        return events.Stage(
+            key=self.key,
+            label=self.label,
+            status=self.status,
+            current=self.current,
+            total=self.total,
+            unit=self.unit,
+            message=self.message,
+            data=self.data,
+            needs=self.needs,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            expected=(known.low, known.high) if known else None,
+            runs=self.runs,
+        )
+
+
+def _outcome_of(error: BaseException) -> events.StageStatus | None:
+    """What leaving a stage by this exception makes of it; None leaves it open, for whoever ends the task."""
+    if isinstance(error, Ignore | Reject) or not isinstance(error, Exception):
+        return None
+    return "failed"
+
+
+class Attempt:
+    """What this process knows of one execution. Its events are sent one at a time, under its lock."""
+
+    def __init__(
+        self,
+        execution: events.Execution,
+        *,
+        sender: Any = None,
+        worker: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+        learned: Mapping[str, Usual] | None = None,
+        strict: bool = False,
+    ) -> None:
+        self.execution = execution
+        self.sender = sender
+        self.worker = worker
+        self.facts = dict(facts or {})
+        self.learned = learned or {}
+        self.strict = strict
+        self.alive = True
+        self.outer: tuple[Attempt | None, tuple[LiveStage, ...]] = (None, ())
+        self.lock = threading.RLock()
+        self.stages: dict[str, LiveStage] = {}
+        self.message: str | None = None
+        self.data: Any = None
+        self.progress: float | None = None
+        self.remaining: float | None = None
+        self._said: tuple[object, ...] = (None, None, None)
+
+    def start(self) -> None:
+        now = time.time()
+        self.send(
+            events.Started(
+                task=self.execution.task,
+                at=now,
+                started_at=now,
+                worker=self.worker,
+                stages=tuple(stage.record() for stage in self.stages.values()),
+                progress=self._reckon(now),
+                remaining=self.remaining,
+                **self.facts,
+            )
+        )
+        sampler.watch(self)
+
+    def finish(self, event: events.Retrying | events.Finished) -> None:
+        """Send the attempt's last event; whatever it is told afterwards is ignored."""
+        with self.lock:
+            self.send(event)
+            self.close()
+
+    def close(self) -> None:
+        self.alive = False
+        sampler.forget(self)
+
+    def stage(self, key: str) -> LiveStage:
+        """The stage of that key; one that nobody declared is appended."""
+        with self.lock:
+            return self.stages.get(key) or self.stages.setdefault(key, LiveStage(key, self))
+
+    def report(
+        self, message: str | None, current: float | None, total: float | None, data: Any
+    ) -> None:
+        """Say where the task as a whole is; its count matters only while it has no stages."""
+        with _mended(self), self.lock:
+            if message is not None:
+                self.message = values.text(message)
+            if data is not None:
+                self.data = values.data(data)
+            if current is not None and total and not self.stages:
+                part = min(1.0, (values.number(current) or 0) / (values.number(total) or 1))
+                self.progress = max(self.progress or 0.0, part)
+
+    def emit(self, name: str, data: Any) -> None:
+        with _mended(self):
+            name, data = values.emit_name(name), values.data(data)
+            self.send(
+                events.Emitted(task=self.execution.task, at=time.time(), name=name, data=data)
+            )
+
+    def tell_stage(self, stage: LiveStage) -> None:
+        now = time.time()
+        progress = self._reckon(now)
+        self.send(
+            events.StageReported(
+                task=self.execution.task,
+                at=now,
+                stage=stage.record(),
+                progress=progress,
+                remaining=self.remaining,
+            )
+        )
+
+    def sample(self) -> None:
+        with self.lock:
+            for stage in list(self.stages.values()):
+                stage.sample()
+            said = (self.message, self.data, None if self.stages else self.progress)
+            if self._said != said:
+                self._said = said
+                self.send(
+                    events.MessageReported(
+                        task=self.execution.task,
+                        at=time.time(),
+                        message=self.message,
+                        data=self.data,
+                        progress=self.progress,
+                    )
+                )
+
+    def settle_left_open(self) -> None:
+        """End the stages whose loop was left early: another stage begins."""
+        for stage in self.stages.values():
+            if stage.status == "running" and not stage._depth:
+                stage.close("done")
+
+    def failed_stage(self) -> str | None:
+        return next((s.key for s in reversed(self.stages.values()) if s.status == "failed"), None)
+
+    def _reckon(self, now: float) -> float | None:
+        """Bring `progress` and `remaining` up to date. Within an attempt progress never goes back."""
+        records = [stage.record() for stage in self.stages.values()]
+        weights = usual.weights(self.learned, {s.key: s.weight for s in self.stages.values()})
+        whole = events.overall(records, weights)
+        if whole is not None:
+            self.progress = max(self.progress or 0.0, round(whole, 4))
+        self.remaining = usual.remaining(self.learned, records, now)
+        return self.progress
+
+    def send(self, event: events.Event) -> None:
+        with self.lock:
+            if self.alive and reported.receivers:
+                reported.send(sender=self.sender, event=event, source=self.execution)
+
+
+class _Sampler:
+    """One daemon thread (a greenlet under gevent) per process, started by the first attempt."""
+
+    def __init__(self) -> None:
+        self._reset()
+        # A thread does not survive a fork, and its attempts belong to the parent: in the child they are inert.
+        os.register_at_fork(after_in_child=self._forked)
+
+    def _reset(self) -> None:
+        self._attempts: set[Attempt] = set()
+        self._some = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def _forked(self) -> None:
+        for attempt in self._attempts:
+            attempt.alive = False
+        self._reset()
+
+    def watch(self, attempt: Attempt) -> None:
+        with self._lock:
+            self._attempts.add(attempt)
+            self._some.set()
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="headway-sampler", daemon=True
+                )
+                self._thread.start()
+
+    def forget(self, attempt: Attempt) -> None:
+        with self._lock:
+            self._attempts.discard(attempt)
+            if not self._attempts:
+                self._some.clear()
+
+    def _run(self) -> None:
+        while True:
+            self._some.wait()
+            time.sleep(SAMPLE_SECONDS)
+            for attempt in list(self._attempts):
+                try:
+                    attempt.sample()
+                except Exception:
+                    logger.exception("A sample of task %s was lost.", attempt.execution.task)
+
+
+sampler = _Sampler()
+
+#: Where this thread, greenlet or asyncio task is: the attempt, and the stages entered, innermost last.
+here: contextvars.ContextVar[tuple[Attempt | None, tuple[LiveStage, ...]]] = contextvars.ContextVar(
+    "headway", default=(None, ())
+)
+
+
+def enter(attempt: Attempt) -> None:
+    """Make the attempt current in this thread. They nest: an eager task runs inside another."""
+    attempt.outer = here.get()
+    here.set((attempt, ()))
+
+
+def leave(attempt: Attempt) -> None:
+    here.set(attempt.outer)
+
+
+@contextmanager
+def _mended(attempt: Attempt | None) -> Iterator[None]:
+    """Reporting never fails a task: what cannot be sent is logged and left out. `strict` raises instead."""
+    try:
+        yield
+    except InvalidReport as error:
+        if attempt and attempt.strict:
+            raise
+        logger.warning("Left out of a report: %s", error)

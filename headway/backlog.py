@@ -1,0 +1,212 @@
+"""What one source has said and Redis has not confirmed. Pure: no thread, no clock, no Redis.
+
+An event gets its number when it is first sent. What was sent stays in a ring, so that Redis can ask for it
+again after it lost it; only what was never sent is ever dropped, ticks first, and dropping anything but a tick
+is announced: the source then says its whole state anew, with a gap.
+"""
+
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import Hashable, Sequence
+
+from msgspec.structs import replace
+
+from headway.events import (
+    FACTS,
+    Event,
+    Execution,
+    Finished,
+    MessageReported,
+    Retrying,
+    Source,
+    StageReported,
+    Started,
+    State,
+    encode,
+    fold,
+)
+from headway.journal import Answer, Letter, changes
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 0.05  # seconds a task may be held in all, per attempt
+RING = 1000  # sent events kept for Redis to ask again
+RING_BYTES = 4 * 1024 * 1024
+UNSENT = 1000  # events that wait for Redis; over it the oldest go
+BATCH = 100  # events per round trip
+
+
+class Outbox:
+    """The backlog of one source. Its caller holds a lock."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.empty = threading.Event()
+        self.patience = PATIENCE
+        self.state = State(task=source.task)  # folded from all that was numbered or dropped
+        self._unsent: dict[Hashable, Event] = {}  # in order; a tick stands under its stage's key
+        self._ring: deque[Letter] = deque()
+        self._ring_bytes = 0
+        self._statuses: dict[str, tuple[str, int]] = {}
+        self._number = 0  # of the newest letter
+        self._confirmed = 0  # of the newest letter that Redis has
+        self._attempt = 0
+        self._gap = False
+        self._end: Event | None = None
+        self._closed = False
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will come of it: its source has ended and Redis has it, or wants no more."""
+        ended = self._end is not None or not isinstance(self.source, Execution)
+        return self._closed or (ended and self.empty.is_set())
+
+    def put(self, event: Event) -> bool:
+        """Add an event; says whether it is a transition, as opposed to a tick."""
+        if self._closed:
+            return False
+        self.empty.clear()
+        tick = self._tick_of(event)
+        if isinstance(event, StageReported):
+            self._unsent.pop(
+                event.stage.key, None
+            )  # newest wins, and a transition says all a tick did
+        elif tick is not None:
+            self._unsent.pop(tick, None)
+        self._unsent[next(_unique) if tick is None else tick] = event
+        if isinstance(event, Finished | Retrying):
+            self._end = event
+        if len(self._unsent) > UNSENT:
+            self._drop_one()
+        return tick is None
+
+    def _tick_of(self, event: Event) -> Hashable | None:
+        """The name under which a tick replaces an older one; None for a transition."""
+        if isinstance(event, MessageReported):
+            return MessageReported
+        if not isinstance(event, StageReported):
+            return None
+        status = (event.stage.status, event.stage.runs)
+        same = self._statuses.get(event.stage.key) == status
+        self._statuses[event.stage.key] = status
+        return event.stage.key if same else None
+
+    def _drop_one(self) -> None:
+        tick = next((name for name in self._unsent if not isinstance(name, int)), None)
+        name = next(iter(self._unsent)) if tick is None else tick
+        self.state = fold(self.state, self._unsent.pop(name))
+        self._gap = self._gap or tick is None
+
+    def letters(self) -> list[Letter]:
+        """What is to be sent next: what Redis has not confirmed, then what was never sent."""
+        if self._gap:
+            self._say_anew()
+        batch = [letter for letter in self._ring if letter.number > self._confirmed][:BATCH]
+        while self._unsent and len(batch) < BATCH:
+            event = self._unsent.pop(next(iter(self._unsent)))
+            batch.append(self._number_it(event, begins=isinstance(event, Started)))
+        if not batch:
+            self.empty.set()
+        return [
+            replace(letter, attempt=self._attempt) if letter.begins else letter for letter in batch
+        ]
+
+    def _number_it(self, event: Event, *, begins: bool) -> Letter:
+        self._number += 1
+        before = State(task=self.source.task) if begins else self.state
+        self.state = fold(self.state, event)
+        letter = Letter(
+            event,
+            self.source,
+            self._number,
+            encode(event),
+            changes(before, self.state),
+            begins=begins,
+        )
+        self._ring.append(letter)
+        self._ring_bytes += len(letter.payload)
+        while len(self._ring) > 1 and self._ring[0].number <= self._confirmed and self._too_large():
+            self._ring_bytes -= len(self._ring.popleft().payload)
+        return letter
+
+    def _too_large(self) -> bool:
+        return len(self._ring) > RING or self._ring_bytes > RING_BYTES
+
+    def _say_anew(self) -> None:
+        """Put the whole state in the place of all that was lost; an end that is part of it is said again."""
+        self._gap = False
+        self._ring.clear()
+        self._ring_bytes = 0
+        self._confirmed = self._number
+        state, ended = self.state, self.state.status not in ("queued", "running")
+        if not isinstance(self.source, Execution):
+            return
+        self._number_it(
+            Started(
+                task=state.task,
+                at=state.updated_at or 0.0,
+                worker=state.worker,
+                started_at=state.started_at,
+                progress=state.progress,
+                remaining=state.remaining,
+                message=state.message,
+                data=state.data,
+                stages=state.stages,
+                gap=True,
+                **{fact: getattr(state, fact) for fact in FACTS},
+            ),
+            begins=True,
+        )
+        if ended and self._end:
+            self._number_it(self._end, begins=False)
+
+    def hear(self, answers: Sequence[tuple[Letter, Answer, str]]) -> None:
+        """Learn what became of a batch. After the first letter that must be sent again the rest means nothing."""
+        for letter, answer, value in answers:
+            match answer:
+                case "OK" | "DUP":
+                    self._confirmed = max(self._confirmed, letter.number)
+                    if letter.begins:
+                        self._attempt = int(value)
+                case "RESEND":
+                    self._send_again(int(value))
+                    break
+                case "BEGIN":
+                    self._send_again(0)
+                    break
+                case _:
+                    self._close(answer, value)
+                    break
+        if not self._unsent and self._confirmed == self._number and not self._gap:
+            self.empty.set()
+
+    def _send_again(self, number: int) -> None:
+        oldest = self._ring[0] if self._ring else None
+        if oldest and (oldest.begins or 0 < oldest.number <= number):
+            self._confirmed = max(number, oldest.number) - 1
+        else:
+            self._gap = True
+
+    def _close(self, answer: Answer, value: str) -> None:
+        """Redis wants no more of this source."""
+        self._closed = True
+        self._unsent.clear()
+        self._ring.clear()
+        self._number = self._confirmed
+        if answer == "KNOWN" and value:
+            logger.warning(
+                "Task %s was sent again while its end is still remembered: its progress will not be shown. "
+                "Send it under a new id.",
+                self.source.task,
+            )
+        elif answer == "REFUSED":
+            logger.warning("Redis refuses the progress of task %s: %s", self.source.task, value)
+        else:
+            logger.info(
+                "The progress of task %s is not taken any more: %s", self.source.task, answer
+            )
+
+
+_unique = itertools.count()

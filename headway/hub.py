@@ -1,0 +1,409 @@
+"""One per web process: it hears every subject that is watched here, and holds each one's last frames.
+
+Two threads (greenlets under gevent). The listener owns the subscribed connection. The filler does all reading:
+a subject's state once its subscription is acknowledged, what a hole or a reconnect left out, and an audit
+every few seconds of whether what is held is still the truth. However many viewers, one subscription per
+subject and one read at a time. Knows no HTTP and sends Redis no command of its own.
+
+What is held of a subject always is a whole piece of its history: an event is appended only if its previous id is
+the last one held. Everything else is read again (docs/architecture.md says why that is enough).
+"""
+
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from headway import events, sse, values
+from headway.errors import JournalUnavailable
+from headway.events import ENDED, Finished, Gap, State, Subject
+from headway.journal import READ_COUNT, Acknowledged, Feed, Journal, Message, Reading, seq_of
+
+logger = logging.getLogger(__name__)
+
+RING = 256  # frames held per subject; a viewer further behind is served from the journal
+HEARD = 1000  # messages kept while a subject is being read; more, and it is read again
+AUDIT_SECONDS = 5.0
+PING_SECONDS = 5.0  # of silence before the connection is asked, and again before it is given up
+AHEAD_SECONDS = 3.0  # for a producer to send again what Redis lost in a failover
+IDLE_SECONDS = 30.0  # a subject nobody watches is kept this long
+LINK_GRACE = 2.0  # seconds without a connection before viewers are told: a reconnect is no news
+READ_AT_ONCE = 200  # subjects per round of the filler
+
+
+class Frame(NamedTuple):
+    seq: int
+    id: str
+    data: bytes
+    ends: bool
+
+
+class Topic:
+    """One subject as this process holds it. The hub's lock guards it."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.wakers: set[Callable[[], None]] = set()
+        self.ready = threading.Event()  # it has been read at least once
+        self.cursor: str | None = (
+            None  # the last id held; "0" while there is no journal; None before the first read
+        )
+        self.base = "0"  # the id before the ring's first
+        self.ring: list[Frame] = []
+        self.generation = (
+            0  # raised when history forked: whoever saw an earlier one needs a snapshot
+        )
+        self.gap: Gap | None = None  # why it was raised last
+        self.gone = False  # its journal vanished while it was watched
+        self.acknowledged = False
+        self.live = False  # heard without a hole since it was last read
+        self.heard: list[Message] = []  # came while it was not
+        self.missing_since: float | None = None  # Redis has less than was seen; it may come back
+        self.idle_since = time.monotonic()
+        self._state: State | None = None
+        self._unfolded: list[bytes] = []
+
+    def state(self) -> State:
+        """The state at `cursor`; folded only when somebody asks."""
+        state = self._state or State(task=self.subject.id)
+        for payload in self._unfolded:
+            event = events.decode(payload)
+            state = events.fold(state, event) if event else state
+        self._unfolded.clear()
+        self._state = state
+        return state
+
+    def ended(self) -> bool:
+        return self.cursor not in (None, "0") and self.state().status in ENDED
+
+    def begin(self, reading: Reading) -> None:
+        """Hold what was read and nothing before it."""
+        self.cursor = self.base = reading.last
+        self.ring = []
+        self._state, self._unfolded = reading.state(self.subject), []
+
+    def append(self, id: str, payload: bytes) -> None:
+        self.ring.append(frame(self.subject, id, payload))
+        if len(self.ring) > 2 * RING:
+            self.base = self.ring[-RING - 1].id
+            del self.ring[:-RING]
+        self._unfolded.append(payload)
+        if len(self._unfolded) > RING:
+            self.state()
+        self.cursor, self.missing_since = id, None
+
+    def holds(self, id: str) -> bool:
+        """Whether everything that followed this id is here."""
+        at = seq_of(id) - self.ring[0].seq if self.ring else -1
+        return id in (self.cursor, self.base) or (
+            0 <= at < len(self.ring) and self.ring[at].id == id
+        )
+
+    def after(self, seq: int) -> list[Frame]:
+        """The frames that follow an event that is held."""
+        return self.ring[seq + 1 - self.ring[0].seq :] if self.ring else []
+
+
+def frame(subject: Subject, id: str, payload: bytes) -> Frame:
+    """The frame of one event, the same bytes for all its viewers."""
+    name, ends = None, False
+    if payload.startswith((b'{"type":"emitted"', b'{"type":"finished"')):
+        event = events.decode(payload)
+        if isinstance(event, events.Emitted) and values.EMIT_NAME.fullmatch(event.name):
+            name = event.name
+        ends = isinstance(event, Finished) and event.status in ENDED
+    return Frame(seq_of(id), id, sse.frame(payload, id=f"{subject.id}/{id}", event=name), ends)
+
+
+class Hub:
+    """Its methods may be called from any thread. It starts with the first subject and ends with its process."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.pid = (
+            os.getpid()
+        )  # threads and sockets do not survive a fork: whoever holds a hub must compare
+        self.lock = threading.RLock()
+        self._journal = journal
+        self._topics: dict[Subject, Topic] = {}
+        self._feed: Feed | None = None
+        self._down_since: float | None = time.monotonic()
+        self._link_told = True
+        self._fills: set[Topic] = set()
+        self._fill = threading.Event()
+        self._replays: dict[tuple[Subject, str], _Flight] = {}
+        self._threads: list[threading.Thread] = []
+
+    # -- for streams -----------------------------------------------------------------------------------------
+
+    @property
+    def link(self) -> bool:
+        """Whether what viewers are shown can be relied upon to be new."""
+        down = self._down_since
+        return down is None or time.monotonic() - down < LINK_GRACE
+
+    def attach(self, subject: Subject, wake: Callable[[], None]) -> Topic:
+        """The subject's topic; `wake` is called, from the hub's threads and under its lock, when it has news."""
+        with self.lock:
+            topic = self._topics.get(subject)
+            if topic is None:
+                topic = self._topics[subject] = Topic(subject)
+                if self._feed:
+                    self._feed.subscribe([subject])
+            topic.wakers.add(wake)
+            if not self._threads:
+                self._start()
+            return topic
+
+    def detach(self, topic: Topic, wake: Callable[[], None]) -> None:
+        with self.lock:
+            topic.wakers.discard(wake)
+            topic.idle_since = time.monotonic()
+
+    def unknown(self, subjects: Sequence[Subject]) -> list[Subject]:
+        """Those that have no journal. Asks Redis only for what is not watched here already."""
+        with self.lock:
+            cold = [subject for subject in subjects if not self._exists(subject)]
+        lasts = self._journal.lasts(cold) if cold else []
+        return [subject for subject, last in zip(cold, lasts, strict=True) if last is None]
+
+    def _exists(self, subject: Subject) -> bool:
+        topic = self._topics.get(subject)
+        return topic is not None and topic.live and topic.cursor != "0"
+
+    def state(self, subject: Subject) -> State | None:
+        """The state as Redis has it, read now."""
+        (reading,) = self._journal.read([(subject, None)])
+        return reading.state(subject)
+
+    def replay(self, subject: Subject, cursor: str) -> Reading:
+        """What followed the cursor. Viewers who come back to the same place at the same time share one read."""
+        with self.lock:
+            flight = self._replays.get((subject, cursor))
+            leads = flight is None
+            if flight is None:
+                flight = self._replays[subject, cursor] = _Flight()
+        if leads:
+            try:
+                (flight.reading,) = self._journal.read([(subject, cursor)])
+            except JournalUnavailable as error:
+                flight.error = error
+            finally:
+                with self.lock:
+                    del self._replays[subject, cursor]
+                flight.landed.set()
+        flight.landed.wait()
+        if flight.reading is None:
+            raise flight.error or JournalUnavailable()
+        return flight.reading
+
+    # -- the listener ----------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        for work in (self._listen, self._keep_filled):
+            thread = threading.Thread(target=work, name=f"headway-hub{work.__name__}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _listen(self) -> None:
+        pause = 0.0
+        while True:
+            try:
+                feed = self._journal.follow()
+                self._connected(feed)
+                pause = 0.0
+                self._hear_all(feed)
+            except JournalUnavailable as error:
+                self._disconnected(error)
+            except Exception:
+                logger.exception("The hub's listener starts anew.")
+                self._disconnected(JournalUnavailable())
+            time.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(1.0, max(0.05, pause * 2))
+
+    def _connected(self, feed: Feed) -> None:
+        with self.lock:
+            self._feed = feed
+            for topic in self._topics.values():
+                topic.acknowledged = topic.live = False
+            feed.subscribe(list(self._topics))
+
+    def _disconnected(self, error: JournalUnavailable) -> None:
+        with self.lock:
+            self._feed = None
+            if self._down_since is None:
+                self._down_since = time.monotonic()
+                logger.info("The link to Redis is down: %s", error)
+
+    def _hear_all(self, feed: Feed) -> None:
+        asked = False
+        while True:
+            heard = feed.read(PING_SECONDS)
+            if not heard and asked:
+                feed.close()
+                raise JournalUnavailable("Redis is silent.")
+            asked = not heard
+            if asked:
+                feed.ping()
+            with self.lock:
+                for message in heard:
+                    self._hear(message)
+
+    def _hear(self, message: Message | Acknowledged) -> None:
+        topic = self._topics.get(message.subject)
+        if topic is None:
+            return
+        if isinstance(message, Acknowledged):
+            topic.acknowledged = True
+            self._refill(topic)
+        elif not topic.live:
+            topic.heard.append(message)
+            del topic.heard[:-HEARD]
+        elif message.previous == topic.cursor:
+            topic.append(message.id, message.payload)
+            self._wake(topic)
+        elif not topic.holds(message.id):
+            topic.heard.append(message)
+            self._refill(topic)
+
+    def _wake(self, topic: Topic) -> None:
+        for wake in topic.wakers:
+            wake()
+
+    # -- the filler ------------------------------------------------------------------------------------------
+
+    def _refill(self, topic: Topic) -> None:
+        topic.live = False
+        self._fills.add(topic)
+        self._fill.set()
+
+    def _keep_filled(self) -> None:
+        audited = time.monotonic()
+        while True:
+            self._fill.wait(0.5)
+            self._fill.clear()
+            try:
+                while self._fill_some():
+                    pass
+                self._note_link()
+                self._recheck_missing()
+                if time.monotonic() - audited > AUDIT_SECONDS:
+                    audited = time.monotonic()
+                    self._drop_idle()
+                    self._audit()
+            except JournalUnavailable:
+                time.sleep(0.2)
+                self._fill.set()
+            except Exception:
+                logger.exception("The hub's filler goes on after an error.")
+                time.sleep(0.5)
+
+    def _fill_some(self) -> bool:
+        with self.lock:
+            topics = [topic for topic in self._fills if topic.acknowledged][:READ_AT_ONCE]
+            wanted = [(topic.subject, topic.cursor) for topic in topics]
+        if not topics:
+            return False
+        readings = self._journal.read(wanted)
+        with self.lock:
+            for topic, reading in zip(topics, readings, strict=True):
+                if topic.acknowledged:  # else the link broke meanwhile, and all are read again
+                    self._fills.discard(topic)
+                    self._integrate(topic, reading)
+        return True
+
+    def _integrate(self, topic: Topic, reading: Reading) -> None:
+        """Make the topic live with what was read, or put off judging what Redis seems to have lost."""
+        topic.live = True
+        if topic.cursor is None:
+            topic.begin(reading)
+        elif reading.past == "same":
+            for id, payload in reading.entries[:READ_COUNT]:
+                topic.append(id, payload)
+            if len(reading.entries) > READ_COUNT:
+                self._refill(topic)
+        elif reading.past in ("ahead", "gone") and topic.cursor != "0":
+            self._miss(topic, reading)
+        elif reading.past != "gone":
+            self._fork(topic, reading)
+        topic.ready.set()
+        heard, topic.heard = topic.heard, []
+        for message in heard:
+            if topic.live and (
+                message.previous == topic.cursor or seq_of(message.id) > seq_of(topic.cursor or "")
+            ):
+                self._hear(message)
+        self._wake(topic)
+
+    def _miss(self, topic: Topic, reading: Reading) -> None:
+        now = time.monotonic()
+        topic.missing_since = topic.missing_since or now
+        if now - topic.missing_since >= AHEAD_SECONDS:
+            topic.gone = reading.past == "gone"
+            self._fork(topic, reading)
+
+    def _fork(self, topic: Topic, reading: Reading) -> None:
+        """History is not what was seen: whoever watches gets a snapshot that says so."""
+        if reading.past == "trimmed":
+            topic.gap = Gap(reason="trimmed", first=seq_of(topic.cursor or "") + 1)
+        else:
+            topic.gap = Gap(reason="fork")
+        topic.generation += 1
+        topic.missing_since = None
+        topic.begin(reading)
+
+    def _recheck_missing(self) -> None:
+        now = time.monotonic()
+        with self.lock:
+            for topic in self._topics.values():
+                if topic.missing_since and now - topic.missing_since >= AHEAD_SECONDS:
+                    self._refill(topic)
+
+    def _audit(self) -> None:
+        """Catch what was lost without a sound."""
+        with self.lock:
+            topics = [topic for topic in self._topics.values() if topic.live]
+        lasts = self._journal.lasts([topic.subject for topic in topics])
+        with self.lock:
+            for topic, last in zip(topics, lasts, strict=True):
+                if topic.live and (last or "0") != topic.cursor:
+                    self._refill(topic)
+
+    def _drop_idle(self) -> None:
+        limit = time.monotonic() - IDLE_SECONDS
+        with self.lock:
+            idle = [
+                topic
+                for topic in self._topics.values()
+                if not topic.wakers and topic.idle_since < limit
+            ]
+            for topic in idle:
+                del self._topics[topic.subject]
+                self._fills.discard(topic)
+            if self._feed:
+                self._feed.unsubscribe([topic.subject for topic in idle])
+
+    def _note_link(self) -> None:
+        """The link is up again once everything has been read since; viewers are told of either change."""
+        with self.lock:
+            if (
+                self._feed
+                and not self._fills
+                and all(topic.acknowledged for topic in self._topics.values())
+            ):
+                self._down_since = None
+            if self.link != self._link_told:
+                self._link_told = self.link
+                for topic in self._topics.values():
+                    self._wake(topic)
+
+
+class _Flight:
+    """One read that several wait for."""
+
+    def __init__(self) -> None:
+        self.landed = threading.Event()
+        self.reading: Reading | None = None
+        self.error: JournalUnavailable | None = None

@@ -1,0 +1,148 @@
+-- The one script that writes a journal: it appends, folds, bounds, expires and publishes in one step.
+--
+-- KEYS  state (hash: bookkeeping begins with "_", every other field is a field of the folded state, as JSON)
+--       log (stream, one entry per event)
+-- ARGV  operation, channel, seconds to keep the state, seconds to keep the log, most entries, most bytes, then
+--       what the operation takes
+--
+-- It never decodes or encodes JSON (cjson loses digits and turns [] into {}) and writes numbers by %d and %.0f.
+-- A script is not rolled back, so whatever Redis may refuse (out of memory, wrong type) is its first write.
+
+local S, L = KEYS[1], KEYS[2]
+local op, channel, keep_state, keep_log = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local most_entries, most_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
+local A = {unpack(ARGV, 7, math.min(#ARGV, 20))} -- the operation's own arguments; its fields may be many more
+
+local NAMES = {'seq', 'last', 'nonce', 'retries', 'began', 'boot', 'pseq', 'term', 'bytes', 'told'}
+local held = {}
+for i, value in ipairs(redis.call('HMGET', S, '_seq', '_last', '_nonce', '_retries', '_began', '_boot', '_pseq',
+  '_term', '_bytes', '_told')) do
+  held[NAMES[i]] = value or nil
+end
+local attempt = tonumber(redis.call('HGET', S, 'attempt') or '0')
+local seq, pseq = tonumber(held.seq or '0'), tonumber(held.pseq or '0')
+local retries = tonumber(held.retries or '-1')
+local ended = held.term and held.term ~= 'lost' -- `lost` alone may be withdrawn
+if not held.seq then
+  redis.call('DEL', L) -- state and log are one thing: a log without its state proves nothing
+end
+
+local function int(number) return string.format('%d', number) end
+
+-- Drop the oldest entries until the log is within its bounds (the newest always stays); returns the bytes left.
+local function trim(bytes)
+  local length = redis.call('XLEN', L)
+  while length > 1 and (length > most_entries or bytes > most_bytes) do
+    local oldest = redis.call('XRANGE', L, '-', '+', 'COUNT', 2)
+    redis.call('XTRIM', L, 'MINID', oldest[2][1])
+    bytes, length = bytes - #oldest[1][2][2], length - 1
+  end
+  return bytes
+end
+
+-- Append an event. Its id commits to all that came before it, and to who says it.
+local function append(who, number, payload)
+  local previous = held.last or '0'
+  local digest = redis.sha1hex(previous .. '|' .. who .. '|' .. number .. '|' .. payload)
+  local id = string.format('%d-%.0f', seq + 1, tonumber(string.sub(digest, 1, 13), 16))
+  redis.call('XADD', L, id, 'p', payload)
+  local bytes = trim(tonumber(held.bytes or '0') + #payload)
+  redis.call('HSET', S, '_seq', int(seq + 1), '_last', id, '_bytes', int(bytes))
+  redis.call('EXPIRE', S, keep_state)
+  redis.call('EXPIRE', L, keep_log)
+  redis.call('PUBLISH', channel, previous .. ' ' .. id .. ' ' .. payload)
+  return id
+end
+
+-- Set the state's fields, given as field, value, ... from the operation's argument `first` on.
+local function set_fields(first)
+  for i = first + 6, #ARGV, 200 do -- more arguments at once overflow Lua's stack
+    redis.call('HSET', S, unpack(ARGV, i, math.min(i + 199, #ARGV)))
+  end
+end
+
+local function set_term(term)
+  if held.term then -- lost, and here is a sign of life
+    redis.call('HDEL', S, '_term', 'finished_at', 'error')
+    redis.call('HSET', S, 'status', '"running"')
+  end
+  if term ~= '' then redis.call('HSET', S, '_term', term) end
+end
+
+local FACTS = {name = true, title = true, workflow = true, queued_at = true, due_at = true}
+
+local function clear_attempt()
+  for _, field in ipairs(redis.call('HKEYS', S)) do
+    if string.sub(field, 1, 1) ~= '_' and not FACTS[field] then redis.call('HDEL', S, field) end
+  end
+end
+
+local operations = {}
+
+-- owner, payload, field, value, ...   Only an empty journal takes it.
+function operations.queue()
+  if held.seq then return {'KNOWN', held.term or ''} end
+  local id = append('sender', '0', A[2])
+  if A[1] ~= '' then redis.call('HSET', S, '_owner', A[1]) end
+  set_fields(3)
+  return {'OK', id}
+end
+
+-- nonce, Celery's retries, age in seconds, boot of the worker, attempt held before (0: none), producer sequence,
+-- owner, the payload before and after the attempt's number, field, value, ...
+--
+-- Of two executions the one with more retries is the newer, then the one that started later by Redis's clock:
+-- the order of arrival decides nothing.
+function operations.begin()
+  local nonce, number = A[1], tonumber(A[6])
+  local clock = redis.call('TIME')
+  local began = tonumber(clock[1]) + tonumber(clock[2]) / 1e6 - tonumber(A[3])
+  if held.nonce == nonce then
+    if number <= pseq then return {'DUP', int(attempt)} end
+    began = tonumber(held.began)
+  elseif not ended then
+    local older = tonumber(A[2]) < retries or (tonumber(A[2]) == retries and began < tonumber(held.began))
+    if older then return {'FENCED'} end
+    attempt = math.max(attempt + 1, tonumber(A[5]))
+  end
+  if ended then return {'TERMINAL', held.last} end
+  append(nonce, A[6], A[8] .. int(attempt) .. A[9])
+  clear_attempt()
+  redis.call('HDEL', S, '_term')
+  redis.call('HSET', S, 'attempt', int(attempt), '_nonce', nonce, '_retries', A[2], '_boot', A[4], '_pseq', A[6],
+    '_began', string.format('%.6f', began))
+  if A[7] ~= '' then redis.call('HSET', S, '_owner', A[7]) end
+  set_fields(10)
+  return {'OK', int(attempt)}
+end
+
+-- nonce, producer sequence, the status that ends the task or '', payload, field, value, ...
+function operations.append()
+  local number = tonumber(A[2])
+  if held.nonce ~= A[1] then return {'BEGIN'} end
+  if number <= pseq then return {'DUP', held.last} end
+  if ended then return {'TERMINAL', held.last} end
+  if number > pseq + 1 then return {'RESEND', int(pseq + 1)} end
+  local id = append(A[1], A[2], A[4])
+  redis.call('HSET', S, '_pseq', A[2])
+  set_term(A[3])
+  set_fields(5)
+  return {'OK', id}
+end
+
+-- retries, boot, a key for this verdict, '1' to create the journal, the status that ends the task or '', payload,
+-- field, value, ...   It is about one execution, and FENCED when another one is current.
+function operations.supervise()
+  local about, boot, key = tonumber(A[1]), A[2], A[3]
+  if not held.seq and A[4] ~= '1' then return {'UNKNOWN'} end
+  if held.told == key then return {'DUP', held.last} end
+  if ended then return {'TERMINAL', held.last} end
+  if retries > about or (retries == about and held.boot ~= boot) then return {'FENCED'} end
+  local id = append('supervisor', key, A[6])
+  redis.call('HSET', S, '_told', key)
+  set_term(A[5])
+  set_fields(7)
+  return {'OK', id}
+end
+
+return operations[op]()

@@ -1,0 +1,159 @@
+"""The receiver of `reported` that carries events to the journal, and what happens when Redis fails.
+
+The receiver only adds to the backlog. One flusher per process (a thread; a greenlet under gevent) does all the
+I/O, one round trip for whatever has gathered.
+"""
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections import deque
+from typing import Any
+
+from headway import usual
+from headway.backlog import Outbox
+from headway.errors import JournalUnavailable
+from headway.events import Event, Source, State
+from headway.greenlets import threads_are_greenlets
+from headway.journal import Journal, Letter
+from headway.usual import Usual
+
+logger = logging.getLogger(__name__)
+
+MOST_OUTBOXES = (
+    5000  # sources that wait for Redis; beyond it the oldest are forgotten, with a warning
+)
+PAUSE = 0.5  # seconds between tries while Redis is away
+LEARNED_FRESH = 60.0  # seconds before a task's usual durations are asked for again
+EXIT_SECONDS = 1.0  # an orderly exit waits this long for what is still unsent
+
+
+class Publisher:
+    """Connect it to `reported`. It never raises and never blocks; only `wait` and `flush` wait, and not for long."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._reset()
+        # A thread does not survive a fork, and a backlog copied with it would be sent twice.
+        os.register_at_fork(after_in_child=self._reset)
+        atexit.register(self.flush, EXIT_SECONDS)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._outboxes: dict[Source, Outbox] = {}
+        self._thread: threading.Thread | None = None
+        self._away = False  # Redis is: nobody waits for it meanwhile
+        self._learned: dict[str, tuple[dict[str, Usual], float]] = {}
+        self._curious: set[str] = set()
+        self._lessons: deque[State] = deque(maxlen=100)
+
+    def __call__(self, *, event: Event, source: Source, **_: Any) -> None:
+        with self._lock:
+            outbox = self._outboxes.get(source) or self._new_outbox(source)
+            urgent = outbox.put(event)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="headway-flusher", daemon=True
+                )
+                self._thread.start()
+        self._wake.set()
+        if urgent and threads_are_greenlets():
+            self.wait(
+                source
+            )  # a greenlet that computes and never yields would keep the flusher from running
+
+    def wait(self, source: Source) -> None:
+        """Hold the caller until Redis has all this source said, within what is left of the source's patience."""
+        with self._lock:
+            outbox = self._outboxes.get(source)
+        if outbox is None or self._away or outbox.patience <= 0:
+            return
+        start = time.monotonic()
+        outbox.empty.wait(outbox.patience)
+        outbox.patience -= time.monotonic() - start
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until nothing is left to send; False when that took too long."""
+        deadline = time.monotonic() + seconds
+        with self._lock:
+            waiting = list(self._outboxes.values())
+        return all(outbox.empty.wait(max(0.0, deadline - time.monotonic())) for outbox in waiting)
+
+    def learned(self, name: str) -> dict[str, Usual]:
+        """How long this task's stages usually take: filled in later if it is not known yet, and kept fresh."""
+        learned, age = self._learned.get(name) or ({}, 0.0)
+        self._learned[name] = (learned, age)
+        if time.monotonic() - age > LEARNED_FRESH:
+            self._curious.add(name)
+            self._wake.set()
+        return learned
+
+    def _new_outbox(self, source: Source) -> Outbox:
+        if len(self._outboxes) >= MOST_OUTBOXES:
+            oldest = next(iter(self._outboxes))
+            del self._outboxes[oldest]
+            logger.warning("The backlog is full: the progress of task %s is dropped.", oldest.task)
+        return self._outboxes.setdefault(source, Outbox(source))
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            try:
+                while self._flush_once():
+                    self._note_back()
+                self._study()
+            except JournalUnavailable as error:
+                self._note_away(error)
+                time.sleep(PAUSE)
+                self._wake.set()
+            except Exception:
+                logger.exception("Progress could not be sent.")
+                time.sleep(PAUSE)
+
+    def _flush_once(self) -> bool:
+        """One round trip for what there is; False when there was nothing."""
+        with self._lock:
+            batches = [
+                (outbox, outbox.letters())
+                for outbox in self._outboxes.values()
+                if not outbox.empty.is_set()
+            ]
+        letters: list[Letter] = [letter for _, batch in batches for letter in batch]
+        if not letters:
+            return False
+        answers = iter(self._journal.write(letters))
+        with self._lock:
+            for outbox, batch in batches:
+                outbox.hear([(letter, *next(answers)) for letter in batch])
+                if outbox.over:
+                    self._outboxes.pop(outbox.source, None)
+                    self._lessons.append(outbox.state)
+        return True
+
+    def _study(self) -> None:
+        """Give the durations of what succeeded to the next runs, and learn those of earlier ones."""
+        while self._lessons:
+            state = self._lessons.popleft()
+            if durations := usual.durations(state):
+                self._journal.learn(state.name or "", durations)
+        while self._curious:
+            name = self._curious.pop()
+            learned, _ = self._learned[name]
+            learned.update(self._journal.learned(name))
+            self._learned[name] = (learned, time.monotonic())
+
+    def _note_away(self, error: JournalUnavailable) -> None:
+        if not self._away:
+            self._away = True
+            logger.warning(
+                "%s Tasks go on; their progress is kept and sent when Redis is back.", error
+            )
+
+    def _note_back(self) -> None:
+        if self._away:
+            self._away = False
+            logger.warning("Redis is back; the progress kept for it has been sent.")

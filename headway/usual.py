@@ -1,0 +1,62 @@
+"""How long stages usually take, and what follows from it: their weights and the time left. Pure."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from headway.events import Stage, State, share
+
+KEPT = 20  # durations remembered per stage: enough for quartiles, soon forgetting how it used to be
+ENOUGH = 3  # fewer say nothing
+
+
+class Usual(Struct, frozen=True):
+    """The durations a stage usually has, in seconds: three quarters take longer than `low`, one more than `high`."""
+
+    low: float
+    middle: float
+    high: float
+
+
+def of(durations: Sequence[float]) -> Usual | None:
+    if len(durations) < ENOUGH:
+        return None
+    low, middle, high = statistics.quantiles(durations, n=4, method="inclusive")
+    return Usual(low, middle, high)
+
+
+def durations(state: State) -> dict[str, float]:
+    """How long each stage of a task that succeeded took; a stage entered more than once says nothing."""
+    if state.status != "succeeded":
+        return {}
+    return {
+        stage.key: round(stage.finished_at - stage.started_at, 3)
+        for stage in state.stages
+        if stage.status == "done" and stage.runs == 1 and stage.started_at and stage.finished_at
+    }
+
+
+def weights(learned: Mapping[str, Usual], declared: Mapping[str, float]) -> dict[str, float]:
+    """What each stage counts. Learned durations go before declared weights; a stage without any is scaled to fit."""
+    known = {key: learned[key].middle for key in declared if key in learned}
+    weight = sum(declared[key] for key in known)
+    if not known or not weight or not sum(known.values()):
+        return dict(declared)
+    scale = sum(known.values()) / weight
+    return {key: known.get(key, declared[key] * scale) for key in declared}
+
+
+def remaining(learned: Mapping[str, Usual], stages: Sequence[Stage], now: float) -> float | None:
+    """Seconds until the last stage ends, one after another; None when any that is left is not known well enough."""
+    left = 0.0
+    for stage in stages:
+        if stage.status in ("done", "skipped", "failed"):
+            continue
+        if stage.key not in learned:
+            return None
+        middle = learned[stage.key].middle
+        spent = now - stage.started_at if stage.status == "running" and stage.started_at else 0.0
+        part = share(stage)
+        left += spent * (1 - part) / part if part > 0.1 else max(0.0, middle - spent)
+    return round(left, 1) if stages else None
