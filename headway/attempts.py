@@ -8,7 +8,6 @@ slow is never stale. Knows nothing of Redis, nor of what receives its events.
 import contextvars
 import logging
 import operator
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,12 +19,11 @@ from celery.exceptions import Ignore, Reject
 
 from headway import events, usual, values
 from headway.errors import Failure, InvalidReport
+from headway.sampler import sampler
 from headway.signals import reported
 from headway.usual import Usual
 
 logger = logging.getLogger(__name__)
-
-SAMPLE_SECONDS = 0.1  # ten ticks a second look continuous; more is only traffic
 
 T = TypeVar("T")
 
@@ -355,54 +353,6 @@ class Attempt:
             if self.alive and reported.receivers:
                 reported.send(sender=self.sender, event=event, source=self.execution)
 
-
-class _Sampler:
-    """One daemon thread (a greenlet under gevent) per process, started by the first attempt."""
-
-    def __init__(self) -> None:
-        self._reset()
-        # A thread does not survive a fork, and its attempts belong to the parent: in the child they are inert.
-        os.register_at_fork(after_in_child=self._forked)
-
-    def _reset(self) -> None:
-        self._attempts: set[Attempt] = set()
-        self._some = threading.Event()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    def _forked(self) -> None:
-        for attempt in self._attempts:
-            attempt.alive = False
-        self._reset()
-
-    def watch(self, attempt: Attempt) -> None:
-        with self._lock:
-            self._attempts.add(attempt)
-            self._some.set()
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="headway-sampler", daemon=True
-                )
-                self._thread.start()
-
-    def forget(self, attempt: Attempt) -> None:
-        with self._lock:
-            self._attempts.discard(attempt)
-            if not self._attempts:
-                self._some.clear()
-
-    def _run(self) -> None:
-        while True:
-            self._some.wait()
-            time.sleep(SAMPLE_SECONDS)
-            for attempt in list(self._attempts):
-                try:
-                    attempt.sample()
-                except Exception:
-                    logger.exception("A sample of task %s was lost.", attempt.execution.task)
-
-
-sampler = _Sampler()
 
 #: Where this thread, greenlet or asyncio task is: the attempt, and the stages entered, innermost last.
 here: contextvars.ContextVar[tuple[Attempt | None, tuple[LiveStage, ...]]] = contextvars.ContextVar(

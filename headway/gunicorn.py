@@ -2,6 +2,7 @@
 
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -45,9 +46,5 @@ class Watch:
         if since is not None and time.monotonic() - since >= self._write_deadline:
             self._timer.stop()
             self._stream.leave()
-            try:
-                self._connection.shutdown(
-                    socket.SHUT_RDWR
-                )  # the writer, which waits for it, gets EPIPE
-            except OSError:
-                pass
+            with suppress(OSError):  # the writer, which waits for it, gets EPIPE
+                self._connection.shutdown(socket.SHUT_RDWR)

@@ -15,16 +15,14 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
-from headway import events, sse, values
 from headway.errors import JournalUnavailable
-from headway.events import ENDED, Finished, Gap, State, Subject
+from headway.events import Gap, State, Subject
 from headway.journal import READ_COUNT, Acknowledged, Feed, Journal, Message, Reading, seq_of
+from headway.topics import Topic
 
 logger = logging.getLogger(__name__)
 
-RING = 256  # frames held per subject; a viewer further behind is served from the journal
 HEARD = 1000  # messages kept while a subject is being read; more, and it is read again
 AUDIT_SECONDS = 5.0
 PING_SECONDS = 5.0  # of silence before the connection is asked, and again before it is given up
@@ -32,90 +30,6 @@ AHEAD_SECONDS = 3.0  # for a producer to send again what Redis lost in a failove
 IDLE_SECONDS = 30.0  # a subject nobody watches is kept this long
 LINK_GRACE = 2.0  # seconds without a connection before viewers are told: a reconnect is no news
 READ_AT_ONCE = 200  # subjects per round of the filler
-
-
-class Frame(NamedTuple):
-    seq: int
-    id: str
-    data: bytes
-    ends: bool
-
-
-class Topic:
-    """One subject as this process holds it. The hub's lock guards it."""
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-        self.wakers: set[Callable[[], None]] = set()
-        self.ready = threading.Event()  # it has been read at least once
-        self.cursor: str | None = (
-            None  # the last id held; "0" while there is no journal; None before the first read
-        )
-        self.base = "0"  # the id before the ring's first
-        self.ring: list[Frame] = []
-        self.generation = (
-            0  # raised when history forked: whoever saw an earlier one needs a snapshot
-        )
-        self.gap: Gap | None = None  # why it was raised last
-        self.gone = False  # its journal vanished while it was watched
-        self.acknowledged = False
-        self.live = False  # heard without a hole since it was last read
-        self.heard: list[Message] = []  # came while it was not
-        self.missing_since: float | None = None  # Redis has less than was seen; it may come back
-        self.idle_since = time.monotonic()
-        self._state: State | None = None
-        self._unfolded: list[bytes] = []
-
-    def state(self) -> State:
-        """The state at `cursor`; folded only when somebody asks."""
-        state = self._state or State(task=self.subject.id)
-        for payload in self._unfolded:
-            event = events.decode(payload)
-            state = events.fold(state, event) if event else state
-        self._unfolded.clear()
-        self._state = state
-        return state
-
-    def ended(self) -> bool:
-        return self.cursor not in (None, "0") and self.state().status in ENDED
-
-    def begin(self, reading: Reading) -> None:
-        """Hold what was read and nothing before it."""
-        self.cursor = self.base = reading.last
-        self.ring = []
-        self._state, self._unfolded = reading.state(self.subject), []
-
-    def append(self, id: str, payload: bytes) -> None:
-        self.ring.append(frame(self.subject, id, payload))
-        if len(self.ring) > 2 * RING:
-            self.base = self.ring[-RING - 1].id
-            del self.ring[:-RING]
-        self._unfolded.append(payload)
-        if len(self._unfolded) > RING:
-            self.state()
-        self.cursor, self.missing_since = id, None
-
-    def holds(self, id: str) -> bool:
-        """Whether everything that followed this id is here."""
-        at = seq_of(id) - self.ring[0].seq if self.ring else -1
-        return id in (self.cursor, self.base) or (
-            0 <= at < len(self.ring) and self.ring[at].id == id
-        )
-
-    def after(self, seq: int) -> list[Frame]:
-        """The frames that follow an event that is held."""
-        return self.ring[seq + 1 - self.ring[0].seq :] if self.ring else []
-
-
-def frame(subject: Subject, id: str, payload: bytes) -> Frame:
-    """The frame of one event, the same bytes for all its viewers."""
-    name, ends = None, False
-    if payload.startswith((b'{"type":"emitted"', b'{"type":"finished"')):
-        event = events.decode(payload)
-        if isinstance(event, events.Emitted) and values.EMIT_NAME.fullmatch(event.name):
-            name = event.name
-        ends = isinstance(event, Finished) and event.status in ENDED
-    return Frame(seq_of(id), id, sse.frame(payload, id=f"{subject.id}/{id}", event=name), ends)
 
 
 class Hub:

@@ -433,6 +433,8 @@ def _state(subject: Subject, fields: dict[bytes, bytes]) -> State | None:
 
 
 def _heard(reply: Any) -> list[Message | Acknowledged]:
+    if not isinstance(reply, list) or len(reply) < 2:
+        return []  # a PONG while nothing is subscribed
     kind, channel, *rest = reply
     found = _CHANNEL.fullmatch(channel.decode("latin-1"))
     if not found:

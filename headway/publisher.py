@@ -35,38 +35,54 @@ class Publisher:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._reset()
-        # A thread does not survive a fork, and a backlog copied with it would be sent twice.
-        os.register_at_fork(after_in_child=self._reset)
+        self._pid = 0
+        self._forked()
+        os.register_at_fork(after_in_child=self._forked)
         atexit.register(self.flush, EXIT_SECONDS)
 
-    def _reset(self) -> None:
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
-        self._outboxes: dict[Source, Outbox] = {}
-        self._thread: threading.Thread | None = None
-        self._away = False  # Redis is: nobody waits for it meanwhile
-        self._learned: dict[str, tuple[dict[str, Usual], float]] = {}
-        self._curious: set[str] = set()
-        self._lessons: deque[State] = deque(maxlen=100)
+    def _forked(self) -> None:
+        """A thread does not survive a fork, and a backlog copied with it would be sent twice."""
+        self._guard = threading.Lock()
+        self._pid = 0
+
+    def _own(self) -> None:
+        """Make what belongs to one process, when it is first needed: gevent may patch until then."""
+        with self._guard:
+            if self._pid == os.getpid():
+                return
+            self._lock = threading.Lock()
+            self._wake = threading.Event()
+            self._outboxes: dict[Source, Outbox] = {}
+            self._started = False
+            self._away = False  # Redis is: nobody waits for it meanwhile
+            self._learned: dict[str, tuple[dict[str, Usual], float]] = {}
+            self._curious: set[str] = set()
+            self._lessons: deque[State] = deque(maxlen=100)
+            self._pid = os.getpid()
 
     def __call__(self, *, event: Event, source: Source, **_: Any) -> None:
+        if not self._pid:
+            self._own()
         with self._lock:
             outbox = self._outboxes.get(source) or self._new_outbox(source)
             urgent = outbox.put(event)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="headway-flusher", daemon=True
-                )
-                self._thread.start()
-        self._wake.set()
+        self._stir()
+        # A greenlet that computes and never yields would keep the flusher from running.
         if urgent and threads_are_greenlets():
-            self.wait(
-                source
-            )  # a greenlet that computes and never yields would keep the flusher from running
+            self.wait(source)
+
+    def _stir(self) -> None:
+        """Have the flusher look; start it if nobody has."""
+        with self._lock:
+            starts, self._started = not self._started, True
+        if starts:
+            threading.Thread(target=self._run, name="headway-flusher", daemon=True).start()
+        self._wake.set()
 
     def wait(self, source: Source) -> None:
         """Hold the caller until Redis has all this source said, within what is left of the source's patience."""
+        if not self._pid:
+            return
         with self._lock:
             outbox = self._outboxes.get(source)
         if outbox is None or self._away or outbox.patience <= 0:
@@ -77,6 +93,8 @@ class Publisher:
 
     def flush(self, seconds: float) -> bool:
         """Wait until nothing is left to send; False when that took too long."""
+        if not self._pid:
+            return True
         deadline = time.monotonic() + seconds
         with self._lock:
             waiting = list(self._outboxes.values())
@@ -84,11 +102,13 @@ class Publisher:
 
     def learned(self, name: str) -> dict[str, Usual]:
         """How long this task's stages usually take: filled in later if it is not known yet, and kept fresh."""
+        if not self._pid:
+            self._own()
         learned, age = self._learned.get(name) or ({}, 0.0)
         self._learned[name] = (learned, age)
         if time.monotonic() - age > LEARNED_FRESH:
             self._curious.add(name)
-            self._wake.set()
+            self._stir()
         return learned
 
     def _new_outbox(self, source: Source) -> Outbox:

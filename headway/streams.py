@@ -17,9 +17,10 @@ from msgspec import UNSET
 from headway import sse
 from headway.errors import JournalUnavailable
 from headway.events import Ended, Gap, Link, Snapshot, Stalled, Subject, encode
-from headway.hub import AHEAD_SECONDS, Hub, Topic, frame
+from headway.hub import AHEAD_SECONDS, Hub
 from headway.journal import CURSOR, READ_COUNT, Reading, seq_of
 from headway.settings import WebSettings
+from headway.topics import frame
 
 UNKNOWN = ""  # a cursor that is none: the viewer was here, nobody can tell where
 OPEN_SECONDS = 2.0  # a stream opens without its first snapshot if Redis takes longer
