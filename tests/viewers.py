@@ -10,6 +10,7 @@ import selectors
 import socket
 import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,8 +39,10 @@ class Viewer:
 class Crowd:
     """Viewers, one per URL. `run` returns when all have been told 204, or fails when the time is up."""
 
-    def __init__(self, urls: list[str], *, keep: bool = False) -> None:
-        self.viewers = [Viewer(url) for url in urls]
+    def __init__(
+        self, urls: list[str], *, viewers: Iterable[Viewer] = (), keep: bool = False
+    ) -> None:
+        self.viewers = [Viewer(url) for url in urls] + list(viewers)
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
         self._keep = keep

@@ -1,0 +1,64 @@
+"""Fixtures of all tiers: services that are real, and an environment that is nobody's."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.processes import RedisServer
+
+TIERS = ("unit", "integration", "acceptance", "browser")  # the quick ones first
+
+PROGRAMS = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "nginx": ("nginx", "/usr/sbin/nginx"),  # Debian keeps it off the users' PATH
+    "node": ("node",),
+}
+
+# What a developer's shell happens to export must not decide a test.
+for _name in list(os.environ):
+    if _name.startswith(("HEADWAY_", "CELERY_", "FLOWER_")) and "_TEST_" not in _name:
+        del os.environ[_name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def tier(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return TIERS.index(folder) if folder in TIERS else len(TIERS)
+
+    items.sort(key=tier)
+
+
+def require(program: str) -> str:
+    """Where the program is; without it the test is skipped on a laptop and fails in CI."""
+    for name in PROGRAMS[program]:
+        if path := shutil.which(name):
+            return path
+    give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+    give_up(f"{program} is not installed")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The server all tests share. Not to be killed: `own_redis` is for that."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The shared server, emptied."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Callable[..., RedisServer]]:
+    """Start servers of the test's own, with options of redis.conf: `own_redis(appendonly="yes")`."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(RedisServer(**options))
