@@ -1,0 +1,1 @@
+"""The Celery workers: a user of the library. They know nothing of the web frontend."""
