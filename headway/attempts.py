@@ -7,10 +7,9 @@ slow is never stale. Knows nothing of Redis, nor of what receives its events.
 
 import contextvars
 import logging
-import operator
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
@@ -33,6 +32,7 @@ class LiveStage:
 
     __slots__ = (
         "_attempt",
+        "_counted",
         "_depth",
         "_lock",
         "_said",
@@ -66,6 +66,7 @@ class LiveStage:
         self.finished_at: float | None = None
         self.runs = 0
         self._attempt = attempt
+        self._counted = False
         self._depth = 0  # how often it is entered right now
         self._lock = attempt.lock if attempt else threading.RLock()
         self._said: tuple[object, ...] = (None, None, None, None)
@@ -97,7 +98,8 @@ class LiveStage:
     def advance(self, by: float = 1) -> None:
         """Count `by` more. Safe from any number of threads at once."""
         with _mended(self._attempt), self._lock:
-            self.current = values.number((self.current or 0) + by)
+            step = values.step(by)
+            self.current = values.number((self.current or 0) + step)
 
     def track(self, items: Iterable[T], *, total: float | None = None) -> Iterator[T]:
         """Yield the items and count them. The stage is done when they are exhausted.
@@ -106,10 +108,12 @@ class LiveStage:
         the next stage or the task's end settles it.
         """
         count: Any = self.current or 0
-        if total is None and self.total is None:
-            length = operator.length_hint(items, -1)
-            total = None if length < 0 or not hasattr(items, "__len__") else count + length
-        self.report(total=total)
+        if total is not None:
+            self.report(total=total)
+        elif self.total is None or self._counted:
+            length = _length(items)
+            self.total = None if length is None else count + length
+            self._counted = True  # by us: another loop over this stage may count on
         return self._tracked(items, count)
 
     def _tracked(self, items: Iterable[T], count: Any) -> Iterator[T]:
@@ -175,6 +179,8 @@ class LiveStage:
                 return
             if isinstance(error, Failure):
                 self.message = values.text(str(error))
+            if error is not None and stage_of(error) is None:
+                error.__dict__[_STAGE] = self.key
             self.close(status)
 
     def close(self, status: events.StageStatus) -> None:
@@ -212,6 +218,22 @@ class LiveStage:
         )
 
 
+_STAGE = "__headway_stage__"  # on an exception: the innermost stage that it has failed
+
+
+def stage_of(error: BaseException) -> str | None:
+    stage: str | None = error.__dict__.get(_STAGE)
+    return stage
+
+
+def _length(items: Iterable[Any]) -> int | None:
+    """How many there are, if they know: a hint may be a guess, and is not shown as a total."""
+    try:
+        return len(items) if isinstance(items, Sized) else None
+    except Exception:
+        return None  # whatever it is, the loop is the place to find out
+
+
 def _outcome_of(error: BaseException) -> events.StageStatus | None:
     """What leaving a stage by this exception makes of it; None leaves it open, for whoever ends the task."""
     if isinstance(error, Ignore | Reject) or not isinstance(error, Exception):
@@ -234,8 +256,11 @@ class Attempt:
     ) -> None:
         self.execution = execution
         self.sender = sender
-        self.worker = worker
-        self.facts = dict(facts or {})
+        self.worker = worker and values.text(worker)
+        self.facts: dict[str, Any] = {
+            fact: values.text(said) if isinstance(said, str) else said
+            for fact, said in (facts or {}).items()
+        }
         self.learned = learned or {}
         self.strict = strict
         self.alive = True
@@ -335,8 +360,10 @@ class Attempt:
             if stage.status == "running" and not stage._depth:
                 stage.close("done")
 
-    def failed_stage(self) -> str | None:
-        return next((s.key for s in reversed(self.stages.values()) if s.status == "failed"), None)
+    def stage_failed_by(self, error: BaseException) -> str | None:
+        """The stage an exception that ends the task came out of: one it has failed, or whose loop it left open."""
+        left_open = [stage.key for stage in self.stages.values() if stage.status == "running"]
+        return stage_of(error) or (left_open[-1] if left_open else None)
 
     def _reckon(self, now: float) -> float | None:
         """Bring `progress` and `remaining` up to date. Within an attempt progress never goes back."""

@@ -1,8 +1,8 @@
 """What one source has said and Redis has not confirmed. Pure: no thread, no clock, no Redis.
 
 An event gets its number when it is first sent. What was sent stays in a ring, so that Redis can ask for it
-again after it lost it; only what was never sent is ever dropped, ticks first, and dropping anything but a tick
-is announced: the source then says its whole state anew, with a gap.
+again after it lost it. Only what was never sent is ever dropped, the oldest first (ticks replace one another, so
+they take no room), and that is announced: the source then says its whole state anew, with a gap.
 """
 
 import itertools
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from headway.events import (
     FACTS,
+    Emitted,
     Event,
     Execution,
     Finished,
@@ -54,6 +55,9 @@ class Outbox:
         self._confirmed = 0  # of the newest letter that Redis has
         self._attempt = 0
         self._gap = False
+        self._stateless: list[
+            Event
+        ] = []  # to be said again beside the state, which does not hold it
         self._end: Event | None = None
         self._closed = False
 
@@ -61,10 +65,12 @@ class Outbox:
     def over(self) -> bool:
         """Nothing more will come of it: its source has ended and Redis has it, or wants no more."""
         ended = self._end is not None or not isinstance(self.source, Execution)
-        return self._closed or (ended and self.empty.is_set())
+        return ended and (self._closed or self.empty.is_set())
 
     def put(self, event: Event) -> bool:
         """Add an event; says whether it is a transition, as opposed to a tick."""
+        if isinstance(event, Finished | Retrying):
+            self._end = event
         if self._closed:
             return False
         self.empty.clear()
@@ -76,10 +82,8 @@ class Outbox:
         elif tick is not None:
             self._unsent.pop(tick, None)
         self._unsent[next(_unique) if tick is None else tick] = event
-        if isinstance(event, Finished | Retrying):
-            self._end = event
         if len(self._unsent) > UNSENT:
-            self._drop_one()
+            self._drop_oldest()
         return tick is None
 
     def _tick_of(self, event: Event) -> Hashable | None:
@@ -93,18 +97,17 @@ class Outbox:
         self._statuses[event.stage.key] = status
         return event.stage.key if same else None
 
-    def _drop_one(self) -> None:
-        tick = next((name for name in self._unsent if not isinstance(name, int)), None)
-        name = next(iter(self._unsent)) if tick is None else tick
-        self.state = fold(self.state, self._unsent.pop(name))
-        self._gap = self._gap or tick is None
+    def _drop_oldest(self) -> None:
+        """Make room. Not a tick further back: what it says would then be older than the state that is said anew."""
+        self.state = fold(self.state, self._unsent.pop(next(iter(self._unsent))))
+        self._gap = True
 
     def letters(self) -> list[Letter]:
         """What is to be sent next: what Redis has not confirmed, then what was never sent."""
-        if self._gap:
-            self._say_anew()
         batch = [letter for letter in self._ring if letter.number > self._confirmed][:BATCH]
-        while self._unsent and len(batch) < BATCH:
+        if self._gap and not batch:
+            batch = self._say_anew()
+        while self._unsent and not self._gap and len(batch) < BATCH:
             event = self._unsent.pop(next(iter(self._unsent)))
             batch.append(self._number_it(event, begins=isinstance(event, Started)))
         if not batch:
@@ -114,17 +117,12 @@ class Outbox:
         ]
 
     def _number_it(self, event: Event, *, begins: bool) -> Letter:
-        self._number += 1
         before = State(task=self.source.task) if begins else self.state
-        self.state = fold(self.state, event)
-        letter = Letter(
-            event,
-            self.source,
-            self._number,
-            encode(event),
-            changes(before, self.state),
-            begins=begins,
-        )
+        after = fold(self.state, event)
+        told = changes(event, before, after)
+        # Only now: what cannot be encoded must not leave a hole among the numbers.
+        letter = Letter(event, self.source, self._number + 1, encode(event), told, begins=begins)
+        self.state, self._number = after, letter.number
         self._ring.append(letter)
         self._ring_bytes += len(letter.payload)
         while len(self._ring) > 1 and self._ring[0].number <= self._confirmed and self._too_large():
@@ -134,33 +132,30 @@ class Outbox:
     def _too_large(self) -> bool:
         return len(self._ring) > RING or self._ring_bytes > RING_BYTES
 
-    def _say_anew(self) -> None:
+    def _say_anew(self) -> list[Letter]:
         """Put the whole state in the place of all that was lost; an end that is part of it is said again."""
         self._gap = False
-        self._ring.clear()
-        self._ring_bytes = 0
-        self._confirmed = self._number
-        state, ended = self.state, self.state.status not in ("queued", "running")
         if not isinstance(self.source, Execution):
-            return
-        self._number_it(
-            Started(
-                task=state.task,
-                at=state.updated_at or 0.0,
-                worker=state.worker,
-                started_at=state.started_at,
-                progress=state.progress,
-                remaining=state.remaining,
-                message=state.message,
-                data=state.data,
-                stages=state.stages,
-                gap=True,
-                **{fact: getattr(state, fact) for fact in FACTS},
-            ),
-            begins=True,
+            return []
+        state, ended = self.state, self.state.status not in ("queued", "running")
+        started = Started(
+            task=state.task,
+            at=state.updated_at or 0.0,
+            worker=state.worker,
+            started_at=state.started_at,
+            progress=state.progress,
+            remaining=state.remaining,
+            message=state.message,
+            data=state.data,
+            stages=state.stages,
+            gap=True,
+            **{fact: getattr(state, fact) for fact in FACTS},
         )
+        again, self._stateless = self._stateless, []
         if ended and self._end:
-            self._number_it(self._end, begins=False)
+            again.append(self._end)
+        said = [self._number_it(started, begins=True)]
+        return said + [self._number_it(event, begins=False) for event in again]
 
     def hear(self, answers: Sequence[tuple[Letter, Answer, str]]) -> None:
         """Learn what became of a batch. After the first letter that must be sent again the rest means nothing."""
@@ -187,13 +182,20 @@ class Outbox:
         if oldest and (oldest.begins or 0 < oldest.number <= number):
             self._confirmed = max(number, oldest.number) - 1
         else:
+            unconfirmed = (each.event for each in self._ring if each.number > self._confirmed)
+            self._stateless += [event for event in unconfirmed if isinstance(event, Emitted)]
+            self._ring.clear()
+            self._ring_bytes = 0
+            self._confirmed = self._number
             self._gap = True
 
     def _close(self, answer: Answer, value: str) -> None:
         """Redis wants no more of this source."""
         self._closed = True
+        self._gap = False
         self._unsent.clear()
         self._ring.clear()
+        self._ring_bytes = 0
         self._number = self._confirmed
         if answer == "KNOWN" and value:
             logger.warning(

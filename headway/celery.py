@@ -26,6 +26,7 @@ from headway.signals import reported
 
 logger = logging.getLogger(__name__)
 
+MOST_NAME = 255  # characters of a name, a title, an owner
 BOOT = "HEADWAY_BOOT"  # in the environment, so that a worker's children inherit it
 
 
@@ -79,20 +80,14 @@ class Lifecycle:
             return
         if not self._tracked(name, task, about, self._app.tasks.get(name)):
             return
-        about = dict(about or {})
-        now, due_at = time.time(), _due_at(headers.get("eta"))
-        facts = {"name": name, "queued_at": now, "due_at": due_at}
-        headers[stages.HEADER] = {
-            **about,
-            **{key: value for key, value in facts.items() if value is not None},
-        }
-        source = events.Sender(task=task, owner=about.get("owner"))
-        facts_told = {"title": about.get("title"), "workflow": about.get("workflow")}
-        reported.send(
-            sender=name,
-            source=source,
-            event=events.Queued(task=task, at=now, name=name, due_at=due_at, **facts_told),
-        )
+        about = dict(about) if isinstance(about, Mapping) else {}
+        now = time.time()
+        about |= {"queued_at": now, "due_at": _due_at(headers.get("eta"))}
+        headers[stages.HEADER] = {key: value for key, value in about.items() if value is not None}
+        source = events.Sender(task=task, owner=_owner(about))
+        facts = _facts(name, about)
+        del facts["queued_at"]  # it is the event's own time
+        reported.send(sender=name, source=source, event=events.Queued(task=task, at=now, **facts))
         self.publisher.wait(source)
 
     def _tracked(self, name: str, task: str, about: Any, registered: Any) -> bool:
@@ -135,13 +130,13 @@ class Lifecycle:
             retries=request.retries or 0,
             boot=_boot(),
             began=time.monotonic(),
-            owner=about.get("owner"),
+            owner=_owner(about),
         )
         attempt = Attempt(
             execution,
             sender=task,
-            worker=str(request.hostname or socket.gethostname()),
-            facts={**{fact: about.get(fact) for fact in events.FACTS}, "name": task.name},
+            worker=values.text(request.hostname or socket.gethostname(), MOST_NAME),
+            facts=_facts(task.name, about),
             learned=self.publisher.learned(task.name),
             strict=self.settings.strict,
         )
@@ -161,7 +156,7 @@ class Lifecycle:
         error = self._error(exception)
         if attempt := _running(task_id):
             error = events.Error(
-                type=error.type, message=error.message, stage=attempt.failed_stage()
+                type=error.type, message=error.message, stage=attempt.stage_failed_by(exception)
             )
             self._finish(attempt, events.Finished(**_now(attempt), status="failed", error=error))
         elif sender.request.id == task_id:
@@ -270,6 +265,28 @@ def _boot() -> str:
     return (
         os.environ.get(BOOT) or f"{socket.gethostname()}:{os.getpid()}"
     )  # no worker: an eager task
+
+
+def _facts(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sender says of a task. The header comes from outside: whatever it holds is mended or left out."""
+
+    def text(key: str) -> str | None:
+        return None if about.get(key) is None else values.text(about[key], MOST_NAME)
+
+    def moment(key: str) -> float | None:
+        return float(about[key]) if isinstance(about.get(key), int | float) else None
+
+    return {
+        "name": values.text(name, MOST_NAME),
+        "title": text("title"),
+        "workflow": text("workflow"),
+        "queued_at": moment("queued_at"),
+        "due_at": moment("due_at"),
+    }
+
+
+def _owner(about: Mapping[str, Any]) -> str | None:
+    return None if about.get("owner") is None else values.text(about["owner"], MOST_NAME)
 
 
 def _now(attempt: Attempt) -> dict[str, Any]:

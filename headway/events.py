@@ -300,7 +300,8 @@ def fold(state: State, event: Event) -> State:
             "finished_at": None,
             "error": None,
         } | now  # withdrawn: it was only cut off
-    return settle(replace(state, **now))
+    state = replace(state, **now)
+    return settle(state) if isinstance(event, Retrying | Finished) else state
 
 
 _STARTED = ("attempt", "worker", "started_at", "progress", "remaining", "message", "data", "stages")
@@ -338,5 +339,5 @@ def decode(payload: bytes) -> Event | None:
     """The event in a payload, or None when a newer (or foreign) writer said something this version does not know."""
     try:
         return _decoder.decode(payload)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

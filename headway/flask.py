@@ -13,14 +13,14 @@ import msgspec
 from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from headway import streams
 from headway.errors import JournalUnavailable
 from headway.events import SUBJECT_ID, Subject, encode
 from headway.greenlets import threads_are_greenlets
 from headway.hub import Hub
 from headway.journal import Journal
+from headway.seats import UNKNOWN, cursor_of
 from headway.settings import WebSettings, load
-from headway.streams import Stream, cursor_of
+from headway.streams import Stream
 
 MOST_IN_URL = 50  # tasks of one GET; longer URLs are cut by proxies
 MOST_IN_BODY = 1000  # tasks of one POST
@@ -170,7 +170,7 @@ def _cursor_among_many(said: str | None, subject: Subject, own: str | None) -> s
     """
     if own is not None or not said:
         return own
-    return cursor_of(said, subject) if said.startswith(f"{subject.id}/") else streams.UNKNOWN
+    return cursor_of(said, subject) if said.startswith(f"{subject.id}/") else UNKNOWN
 
 
 def _asked_in_url() -> dict[str, str | None]:
@@ -184,7 +184,7 @@ def _asked_in_url() -> dict[str, str | None]:
 def _asked_in_body() -> dict[str, str | None]:
     try:
         asked = msgspec.json.decode(request.get_data(), type=dict[str, str | None])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         detail = (
             f'Send a JSON object such as {{"<task id>": "<cursor>", "<task id>": null}}. {error}'
         )

@@ -29,9 +29,12 @@ end
 
 local function int(number) return string.format('%d', number) end
 
+local news -- what is published, when all is written: it may be refused (ACL), and the event must be whole then
+
 -- Drop the oldest entries until the log is within its bounds (the newest always stays); returns the bytes left.
-local function trim(bytes)
+local function trim(bytes, newest)
   local length = redis.call('XLEN', L)
+  if length == 1 then return newest end -- the log before may have been evicted or have expired
   while length > 1 and (length > most_entries or bytes > most_bytes) do
     local oldest = redis.call('XRANGE', L, '-', '+', 'COUNT', 2)
     redis.call('XTRIM', L, 'MINID', oldest[2][1])
@@ -46,11 +49,11 @@ local function append(who, number, payload)
   local digest = redis.sha1hex(previous .. '|' .. who .. '|' .. number .. '|' .. payload)
   local id = string.format('%d-%.0f', seq + 1, tonumber(string.sub(digest, 1, 13), 16))
   redis.call('XADD', L, id, 'p', payload)
-  local bytes = trim(tonumber(held.bytes or '0') + #payload)
+  local bytes = trim(tonumber(held.bytes or '0') + #payload, #payload)
   redis.call('HSET', S, '_seq', int(seq + 1), '_last', id, '_bytes', int(bytes))
   redis.call('EXPIRE', S, keep_state)
   redis.call('EXPIRE', L, keep_log)
-  redis.call('PUBLISH', channel, previous .. ' ' .. id .. ' ' .. payload)
+  news = previous .. ' ' .. id .. ' ' .. payload
   return id
 end
 
@@ -63,7 +66,7 @@ end
 
 local function set_term(term)
   if held.term then -- lost, and here is a sign of life
-    redis.call('HDEL', S, '_term', 'finished_at', 'error')
+    redis.call('HDEL', S, '_term', '_told', 'finished_at', 'error')
     redis.call('HSET', S, 'status', '"running"')
   end
   if term ~= '' then redis.call('HSET', S, '_term', term) end
@@ -108,7 +111,7 @@ function operations.begin()
   if ended then return {'TERMINAL', held.last} end
   append(nonce, A[6], A[8] .. int(attempt) .. A[9])
   clear_attempt()
-  redis.call('HDEL', S, '_term')
+  redis.call('HDEL', S, '_term', '_told')
   redis.call('HSET', S, 'attempt', int(attempt), '_nonce', nonce, '_retries', A[2], '_boot', A[4], '_pseq', A[6],
     '_began', string.format('%.6f', began))
   if A[7] ~= '' then redis.call('HSET', S, '_owner', A[7]) end
@@ -139,10 +142,12 @@ function operations.supervise()
   if ended then return {'TERMINAL', held.last} end
   if retries > about or (retries == about and held.boot ~= boot) then return {'FENCED'} end
   local id = append('supervisor', key, A[6])
-  redis.call('HSET', S, '_told', key)
   set_term(A[5])
+  redis.call('HSET', S, '_told', key)
   set_fields(7)
   return {'OK', id}
 end
 
-return operations[op]()
+local reply = operations[op]()
+if news then redis.call('PUBLISH', channel, news) end
+return reply

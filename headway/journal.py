@@ -24,8 +24,10 @@ from headway.events import (
     Event,
     Execution,
     Finished,
+    Retrying,
     Sender,
     Source,
+    StageReported,
     State,
     Subject,
     Supervisor,
@@ -44,6 +46,12 @@ CURSOR = re.compile(r"([1-9][0-9]{0,14})-([0-9]{1,16})")
 _LUA = resources.files("headway").joinpath("journal.lua").read_text("utf-8")
 _SHA = hashlib.sha1(_LUA.encode()).hexdigest()
 _KINDS = {"task": "t"}
+# Two round trips less per connection. redis-py before 7.2 has other words for it.
+_ANONYMOUS: dict[str, Any] = (
+    {"driver_info": None}
+    if hasattr(redis, "DriverInfo")
+    else {"lib_name": None, "lib_version": None}
+)
 _CHANNEL = re.compile(r"headway:t:\{([A-Za-z0-9._:-]{1,128})\}")
 _ATTEMPT = (
     b'"attempt":0'  # where the script writes the number; comes before any free text of the event
@@ -119,9 +127,14 @@ class Message(NamedTuple):
 
 
 class Acknowledged(NamedTuple):
-    """Redis has confirmed a subscription: whatever is appended from now on will be heard."""
+    """Redis has confirmed a subscription: whatever is appended from now on will be heard. Or it has only answered
+    a ping: then this is about NOTHING.
+    """
 
     subject: Subject
+
+
+NOTHING = Subject("task", "")
 
 
 class Journal:
@@ -144,7 +157,7 @@ class Journal:
             socket_connect_timeout=min(timeout, CONNECT_TIMEOUT),
             retry=Retry(NoBackoff(), 0),  # ours are the only retries: a caller's time is promised
             protocol=2,
-            driver_info=None,
+            **_ANONYMOUS,
         )
         self._redis = redis.Redis(connection_pool=self._pool)
 
@@ -169,27 +182,29 @@ class Journal:
             for letter in letters:
                 pipe.evalsha(_SHA, 2, *self._arguments(letter))
             replies = pipe.execute(raise_on_error=False)
-        if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
-            self._redis.script_load(_LUA)
-            return self._evaluate(letters)
-        for reply in replies:
-            if isinstance(reply, redis.RedisError) and not _is_refusal(reply):
-                raise reply
-        return replies
+            if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
+                pipe.script_load(_LUA)
+                for letter in letters:
+                    pipe.evalsha(_SHA, 2, *self._arguments(letter))
+                replies = pipe.execute(raise_on_error=False)[1:]
+        return _checked(replies)
 
     def _arguments(self, letter: Letter) -> list[Argument]:
         event, keep = letter.event, self._retention
         base = key(Subject("task", event.task))
         status = event.status if isinstance(event, Finished) else ""
-        seconds = [keep.finished, keep.finished_log] if status else [keep.running, keep.running]
+        delay = event.delay or 0.0 if isinstance(event, Retrying) else 0.0
+        seconds = [keep.running + int(delay)] * 2
+        if status:
+            seconds = [keep.finished, keep.finished_log]
         operation: list[Argument]
         match letter.source:
             case Sender(owner=owner):
-                due = getattr(event, "due_at", None) or 0
+                due = getattr(event, "due_at", None) or 0.0
                 seconds = [keep.queued + max(0, int(due - time.time()))] * 2
                 operation = ["queue", owner or "", letter.payload]
             case Supervisor(retries=retries, boot=boot):
-                verdict = f"{type(event).__name__} {retries} {boot}"
+                verdict = f"{type(event).__name__} {status} {retries} {boot}"
                 operation = ["supervise", retries, boot, verdict, "1", status, letter.payload]
             case Execution(nonce=nonce, retries=retries, boot=boot) as execution if letter.begins:
                 age = f"{time.monotonic() - execution.began:.6f}"
@@ -217,14 +232,15 @@ class Journal:
     ) -> list[Reading]:
         """State and what follows the cursor, each subject's in one atomic step.
 
-        Without a cursor only the state; after "0" all that the log holds; never more than `count` events.
+        Without a cursor only the state; after "0" all that the log holds. At most `count` events, and one more to
+        say that there are more. A key of another type holds no journal.
         """
         readings: list[Reading] = []
         for start in range(0, len(wanted), READ_BATCH):
             batch = wanted[start : start + READ_BATCH]
             replies = iter(self._transaction(batch, count))
             for _, cursor in batch:
-                fields = next(replies)
+                fields = _fields(next(replies))
                 if cursor is None:
                     readings.append(_reading(fields, None, [], 0))
                 else:
@@ -241,16 +257,19 @@ class Journal:
                     base = key(subject)
                     pipe.hgetall(f"{base}:state")
                     if cursor is not None:
-                        pipe.xrange(f"{base}:log", "-" if cursor == "0" else cursor, "+", count + 1)
+                        since, most = ("-", count + 1) if cursor == "0" else (cursor, count + 2)
+                        pipe.xrange(f"{base}:log", since, "+", most)
                         pipe.xrange(f"{base}:log", "-", "+", 1)
-                return list(pipe.execute())
+                return _checked(pipe.execute(raise_on_error=False))
         except (redis.RedisError, OSError) as error:
             raise JournalUnavailable(f"Redis does not answer: {error}") from error
 
     def owner(self, subject: Subject) -> str | None:
         """Whose it is; None when nobody said."""
         try:
-            owner = self._redis.hget(f"{key(subject)}:state", "_owner")
+            with self._redis.pipeline(transaction=False) as pipe:
+                pipe.hget(f"{key(subject)}:state", "_owner")
+                (owner,) = _checked(pipe.execute(raise_on_error=False))
         except (redis.RedisError, OSError) as error:
             raise JournalUnavailable(f"Redis does not answer: {error}") from error
         return owner.decode() if isinstance(owner, bytes) else None
@@ -261,9 +280,10 @@ class Journal:
             with self._redis.pipeline(transaction=False) as pipe:
                 for subject in subjects:
                     pipe.hget(f"{key(subject)}:state", "_last")
-                return [last and last.decode() for last in pipe.execute()]
+                lasts = _checked(pipe.execute(raise_on_error=False))
         except (redis.RedisError, OSError) as error:
             raise JournalUnavailable(f"Redis does not answer: {error}") from error
+        return [last.decode("latin-1") if isinstance(last, bytes) else None for last in lasts]
 
     def learn(self, name: str, durations: Mapping[str, float]) -> None:
         """Remember how long the stages of one run of this task took."""
@@ -337,16 +357,18 @@ class Feed:
         """What has come, waiting at most `seconds` for the first of it. Raises JournalUnavailable when it broke."""
         heard: list[Message | Acknowledged] = []
         try:
-            while not heard or self._connection.can_read(0):
+            while True:
+                ready = self._connection.can_read(0 if heard else seconds)
                 if self._broken:
                     raise redis.ConnectionError("the connection was closed")
+                if not ready:
+                    break
                 reply = self._connection.read_response(
-                    disable_decoding=True, timeout=seconds, disconnect_on_error=False
+                    disable_decoding=True, disconnect_on_error=False
                 )
                 heard += _heard(reply)
-                seconds = 0
         except redis.TimeoutError:
-            pass
+            pass  # half a message: the other half will follow
         except (redis.RedisError, OSError) as error:
             self.close()
             raise JournalUnavailable(f"The subscription broke: {error}") from error
@@ -358,12 +380,14 @@ class Feed:
             self._connection.disconnect()
 
 
-def changes(old: State, new: State) -> tuple[bytes | str, ...]:
-    """What a state's hash must be told, field by field, to go from one to the other."""
+def changes(event: Event, old: State, new: State) -> tuple[bytes | str, ...]:
+    """What a state's hash must be told, field by field, when this event has taken its source from one to the other."""
     told: list[bytes | str] = []
+    contested = _CONTESTED.get(type(event), _ALWAYS)
     for name in _STATE_FIELDS:
         value = getattr(new, name)
-        if value is not getattr(old, name) and value != getattr(old, name):
+        # Not by ==, to which 1, 1.0 and True are the same.
+        if name in contested or value is not getattr(old, name):
             told += [name, msgspec.json.encode(value)]
     for i, stage in enumerate(new.stages):
         if i >= len(old.stages) or stage is not old.stages[i]:
@@ -379,6 +403,24 @@ _STATE_FIELDS = [
 ]
 
 
+# What an event says although it may be no news to its source: others write the same fields, and one source does
+# not know what another has said.
+_ALWAYS = frozenset({"updated_at"})
+_CONTESTED: dict[type[Event], frozenset[str]] = {
+    StageReported: _ALWAYS | {"remaining"},
+    Retrying: _ALWAYS | {"error", "due_at", "remaining"},
+    Finished: _ALWAYS | {"status", "result", "error", "finished_at", "remaining"},
+}
+
+
+def _checked(replies: list[Any]) -> list[Any]:
+    """The replies, in which an error is about one subject alone; raises the first that is about all of Redis."""
+    for reply in replies:
+        if isinstance(reply, redis.RedisError) and not _is_refusal(reply):
+            raise reply
+    return replies
+
+
 def _answer(reply: Any) -> tuple[Answer, str]:
     if isinstance(reply, redis.RedisError):
         return "REFUSED", str(reply)
@@ -387,19 +429,35 @@ def _answer(reply: Any) -> tuple[Answer, str]:
 
 
 def _is_refusal(error: redis.RedisError) -> bool:
-    """Whether Redis refuses this letter alone; anything else (LOADING, READONLY, OOM ...) is an outage for all."""
-    return isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error)
+    """Whether Redis refuses this one alone, because somebody else has written under our names; anything else
+    (LOADING, READONLY, OOM ...) is an outage for all.
+    """
+    said = str(error)
+    return isinstance(error, redis.ResponseError) and any(sign in said for sign in _FOREIGN)
+
+
+_FOREIGN = (
+    "WRONGTYPE",
+    "specified in XADD",  # a log whose last id is no number of ours
+    "attempt to",  # Lua's word for a field that is no number
+)
+
+
+def _fields(reply: Any) -> dict[bytes, bytes]:
+    return reply if isinstance(reply, dict) else {}
 
 
 def _entries(reply: Any) -> list[tuple[str, bytes]]:
+    if isinstance(reply, redis.RedisError):
+        return []
     return [(id.decode(), fields.get(b"p", b"")) for id, fields in reply]
 
 
 def _reading(
     fields: dict[bytes, bytes], cursor: str | None, entries: list[tuple[str, bytes]], first: int
 ) -> Reading:
-    last = fields.get(b"_last", b"").decode()
-    if not last:
+    last = fields.get(b"_last", b"").decode("latin-1")
+    if not CURSOR.fullmatch(last):
         return Reading("gone", "0", {}, [], 0)
     if (
         cursor is None or cursor == last
@@ -420,21 +478,21 @@ def _state(subject: Subject, fields: dict[bytes, bytes]) -> State | None:
     """The folded state that a hash holds, or None when somebody else wrote into it."""
     stages: list[tuple[int, bytes]] = []
     parts = [b'"task":' + msgspec.json.encode(subject.id), b'"confirmed":true']
-    for name, value in fields.items():
-        if name.startswith(b"stage:"):
-            stages.append((int(name[6:]), value))
-        elif not name.startswith(b"_"):
-            parts.append(b'"%s":%s' % (name, value))
-    parts.append(b'"stages":[%s]' % b",".join(value for _, value in sorted(stages)))
     try:
+        for name, value in fields.items():
+            if name.startswith(b"stage:"):
+                stages.append((int(name[6:]), value))
+            elif not name.startswith(b"_"):
+                parts.append(b'"%s":%s' % (name, value))
+        parts.append(b'"stages":[%s]' % b",".join(value for _, value in sorted(stages)))
         return settle(msgspec.json.decode(b"{%s}" % b",".join(parts), type=State))
     except (msgspec.MsgspecError, ValueError):
         return None
 
 
 def _heard(reply: Any) -> list[Message | Acknowledged]:
-    if not isinstance(reply, list) or len(reply) < 2:
-        return []  # a PONG while nothing is subscribed
+    if not isinstance(reply, list) or reply[0] == b"pong":
+        return [Acknowledged(NOTHING)]  # the first is a PONG while nothing is subscribed
     kind, channel, *rest = reply
     found = _CHANNEL.fullmatch(channel.decode("latin-1"))
     if not found:

@@ -26,5 +26,8 @@ def opening(retry_ms: int, heartbeat_seconds: float) -> bytes:
 
 
 def closing(retry_ms: int) -> bytes:
-    """The last bytes of a stream that ends before its tasks do: when to come back."""
-    return b"retry: %d\n\n" % retry_ms
+    """The last bytes of a stream that ends before its tasks do: when to come back.
+
+    A line without a blank one after it: some clients would make an empty message of that.
+    """
+    return b"retry: %d\n" % retry_ms

@@ -36,14 +36,15 @@ class stage:  # noqa: N801 - a word of the language, like `property`
     unit: str | None = None
     weight: float | None = None
     total: float | None = None
-    needs: "Iterable[str | stage]" = ()
+    needs: "str | stage | Iterable[str | stage]" = ()
 
     def __post_init__(self) -> None:
+        needs = [self.needs] if isinstance(self.needs, str | stage) else self.needs
         mended = {
             "key": values.key(self.key),
             "label": self.label and values.key(self.label),
             "unit": self.unit and values.key(self.unit),
-            "needs": tuple(n.key if isinstance(n, stage) else values.key(n) for n in self.needs),
+            "needs": tuple(n.key if isinstance(n, stage) else values.key(n) for n in needs),
         }
         for field, value in mended.items():
             object.__setattr__(self, field, value)
@@ -198,7 +199,7 @@ def about(
     """
     said = {
         "title": title and values.text(title),
-        "owner": owner and str(owner),
+        "owner": None if owner is None else str(owner),
         "workflow": workflow,
     }
     return {HEADER: {name: value for name, value in said.items() if value is not None}}
@@ -249,6 +250,7 @@ def declare(attempt: Attempt, stages: Iterable[stage]) -> None:
 def _declare(live: LiveStage, declared: stage) -> None:
     live.label = declared.label or live.label
     live.unit = declared.unit or live.unit
-    live.needs = tuple(map(str, declared.needs)) or live.needs
+    live.needs = tuple(map(str, declared.needs)) or live.needs  # type: ignore[arg-type]
     live.weigh(declared.weight)
-    live.report(total=declared.total)
+    if live.total is None:
+        live.report(total=declared.total)  # what was reported since is newer

@@ -94,7 +94,7 @@ def frame(subject: Subject, id: str, payload: bytes) -> Frame:
     name, ends = None, False
     if payload.startswith((b'{"type":"emitted"', b'{"type":"finished"')):
         event = events.decode(payload)
-        if isinstance(event, events.Emitted) and values.EMIT_NAME.fullmatch(event.name):
+        if isinstance(event, events.Emitted) and values.may_be_emitted(event.name):
             name = event.name
         ends = isinstance(event, Finished) and event.status in ENDED
     return Frame(seq_of(id), id, sse.frame(payload, id=f"{subject.id}/{id}", event=name), ends)

@@ -9,6 +9,7 @@ from headway.events import Stage, State, share
 
 KEPT = 20  # durations remembered per stage: enough for quartiles, soon forgetting how it used to be
 ENOUGH = 3  # fewer say nothing
+HEAVIEST = 1e9  # no stage counts more, so that sums stay finite
 
 
 class Usual(Struct, frozen=True):
@@ -27,24 +28,29 @@ def of(durations: Sequence[float]) -> Usual | None:
 
 
 def durations(state: State) -> dict[str, float]:
-    """How long each stage of a task that succeeded took; a stage entered more than once says nothing."""
+    """How long each stage of a task that succeeded took.
+
+    A stage entered more than once says nothing, nor does one that a clock set back has end before it began.
+    """
     if state.status != "succeeded":
         return {}
-    return {
+    took = {
         stage.key: round(stage.finished_at - stage.started_at, 3)
         for stage in state.stages
         if stage.status == "done" and stage.runs == 1 and stage.started_at and stage.finished_at
     }
+    return {key: seconds for key, seconds in took.items() if seconds >= 0}
 
 
 def weights(learned: Mapping[str, Usual], declared: Mapping[str, float]) -> dict[str, float]:
     """What each stage counts. Learned durations go before declared weights; a stage without any is scaled to fit."""
     known = {key: learned[key].middle for key in declared if key in learned}
-    weight = sum(declared[key] for key in known)
-    if not known or not weight or not sum(known.values()):
-        return dict(declared)
-    scale = sum(known.values()) / weight
-    return {key: known.get(key, declared[key] * scale) for key in declared}
+    scale, weight, total = 1.0, sum(declared[key] for key in known), sum(known.values())
+    if weight and total:
+        scale = min(HEAVIEST, total / weight)
+    else:
+        known = {}
+    return {key: min(HEAVIEST, known.get(key, declared[key] * scale)) for key in declared}
 
 
 def remaining(learned: Mapping[str, Usual], stages: Sequence[Stage], now: float) -> float | None:
@@ -56,7 +62,8 @@ def remaining(learned: Mapping[str, Usual], stages: Sequence[Stage], now: float)
         if stage.key not in learned:
             return None
         middle = learned[stage.key].middle
-        spent = now - stage.started_at if stage.status == "running" and stage.started_at else 0.0
+        begun = stage.started_at if stage.status == "running" else None
+        spent = max(0.0, now - begun) if begun else 0.0
         part = share(stage)
         left += spent * (1 - part) / part if part > 0.1 else max(0.0, middle - spent)
     return round(left, 1) if stages else None

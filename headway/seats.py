@@ -1,0 +1,135 @@
+"""Where one viewer of one subject is, and what it gets next.
+
+A seat holds no queue, only a cursor: it takes what follows from the hub's ring. A viewer who fell out of the ring
+is served from the journal; one whose cursor is in nobody's history gets a snapshot that says so.
+"""
+
+import time
+from collections.abc import Callable
+
+from msgspec import UNSET
+
+from headway import sse
+from headway.events import Gap, Snapshot, Subject, encode
+from headway.hub import AHEAD_SECONDS, Hub
+from headway.journal import CURSOR, READ_COUNT, Reading, seq_of
+from headway.topics import frame
+
+UNKNOWN = ""  # a cursor that is none: the viewer was here, nobody can tell where
+RETRY_AHEAD = 0.25  # seconds between looks for events that Redis has lost and may get again
+
+
+def cursor_of(said: str | None, subject: Subject) -> str | None:
+    """The cursor for this subject in what a client says; UNKNOWN for anything else, None if it says nothing.
+
+    `<subject>/<cursor>` is what streams send as `id:`; a bare cursor is taken too, and 0 for the beginning.
+    """
+    if not said:
+        return None
+    cursor = said.removeprefix(f"{subject.id}/")
+    return cursor if cursor == "0" or CURSOR.fullmatch(cursor) else UNKNOWN
+
+
+class Seat:
+    """Where the viewer of one subject is."""
+
+    def __init__(
+        self, hub: Hub, subject: Subject, cursor: str | None, stir: Callable[["Seat"], None]
+    ) -> None:
+        self.cursor = cursor
+        self.placed = False  # it has had its first frames
+        self.resumed = False  # and they were exactly what it had missed
+        self.greeted = False  # it has been told the flags no snapshot told it
+        self.over = False
+        self._generation = 0
+        self._stir = stir
+        self.topic = hub.attach(subject, self.wake)
+
+    def wake(self) -> None:
+        self._stir(self)
+
+    def take(self) -> list[bytes]:
+        """What is due, from memory; the hub's lock is held. Nothing while it must be read first: see `behind`."""
+        topic = self.topic
+        if self.over or not topic.ready.is_set():
+            return []
+        if self.placed and self._generation != topic.generation:
+            return [self._snapshot(topic.gap)]
+        if self.cursor is None:
+            return [self._snapshot(None)]
+        if self.behind():
+            return []
+        frames = topic.after(seq_of(self.cursor))
+        self._place(topic.cursor or "0", resumed=True)
+        self.over = topic.ended()
+        return [each.data for each in frames]
+
+    def behind(self) -> bool:
+        """Whether what follows the cursor is not held in memory."""
+        topic, cursor = self.topic, self.cursor
+        if not topic.ready.is_set() or self.over or cursor is None:
+            return False
+        if self.placed and self._generation != topic.generation:
+            return False
+        return not topic.holds(cursor)
+
+    def catch_up(self, hub: Hub) -> list[bytes]:
+        """What follows the cursor, from the journal: waits for Redis."""
+        cursor = UNKNOWN if self.cursor is None else self.cursor
+        reading = self._read(hub, cursor)
+        with hub.lock:
+            if cursor == "0" and reading.past == "trimmed":
+                gap = Gap(reason="trimmed", first=1, last=reading.first - 1)
+                return [self._snapshot(gap, identified=False), *self._replayed(reading)]
+            if reading.past == "same" and (reading.entries or reading.last == cursor):
+                return self._replayed(reading)
+            return [self._snapshot(self._gap(reading))]
+
+    def _read(self, hub: Hub, cursor: str) -> Reading:
+        if cursor == UNKNOWN:
+            return Reading("fork", "0", {}, [], 0)
+        deadline = time.monotonic() + AHEAD_SECONDS
+        while True:
+            reading = hub.replay(self.topic.subject, cursor)
+            if reading.past != "ahead" or time.monotonic() > deadline:
+                return reading
+            time.sleep(RETRY_AHEAD)
+
+    def _replayed(self, reading: Reading) -> list[bytes]:
+        frames = [
+            frame(self.topic.subject, id, payload) for id, payload in reading.entries[:READ_COUNT]
+        ]
+        if frames:
+            self._place(frames[-1].id, resumed=True)
+            self.over = frames[-1].ends
+        return [each.data for each in frames]
+
+    def _gap(self, reading: Reading) -> Gap:
+        if self.cursor == UNKNOWN:
+            return Gap(reason="unknown")
+        first = seq_of(self.cursor or "") + 1
+        if reading.past == "trimmed":
+            return Gap(
+                reason="trimmed", first=first, last=reading.first - 1 if reading.first else None
+            )
+        return Gap(reason="fork")
+
+    def _snapshot(self, gap: Gap | None, *, identified: bool = True) -> bytes:
+        """The whole state, from which the viewer goes on. Without an id it leaves the viewer's cursor alone."""
+        topic = self.topic
+        snapshot = Snapshot(
+            task=topic.subject.id, at=time.time(), state=topic.state(), gap=gap or UNSET
+        )
+        self._place(topic.cursor or "0", resumed=False)
+        self.over = topic.gone or topic.ended()
+        exists = topic.cursor != "0" and identified
+        return sse.frame(
+            encode(snapshot), id=f"{topic.subject.id}/{topic.cursor}" if exists else None
+        )
+
+    def _place(self, cursor: str, *, resumed: bool) -> None:
+        if not self.placed:
+            self.resumed = resumed
+        self.placed = True
+        self.cursor = cursor
+        self._generation = self.topic.generation
