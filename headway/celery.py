@@ -185,6 +185,14 @@ class Lifecycle:
         if "publisher" in vars(self):
             self.publisher.flush(EXIT_SECONDS)
 
+    def cancel(self, task: str) -> None:
+        publisher = self.publisher  # connected, before anything is sent
+        self._app.control.revoke(task, terminate=True)
+        source = events.Supervisor(task=task, retries=-1, boot="")
+        event = events.Finished(task=task, at=time.time(), status="cancelled")
+        reported.send(sender=None, source=source, event=event)
+        publisher.wait(source)
+
     # -- saying it -------------------------------------------------------------------------------------------
 
     def _finish(self, attempt: Attempt, event: events.Finished | events.Retrying) -> None:
@@ -254,6 +262,20 @@ def install(app: Celery, **settings: Any) -> None:
         _installed.disconnect()
     _installed = Lifecycle(app, settings)
     _installed.connect()
+
+
+def cancel(task: str) -> None:
+    """Have Celery stop the task. Give it to `Headway(app, cancel=headway.celery.cancel)`.
+
+    One that has not begun is cancelled at once. For one that runs, its worker says so when it has stopped;
+    in the threads and solo pools nothing can stop it, and it runs on. Raises what Celery raises when the
+    broker cannot be reached.
+    """
+    if _installed is None:
+        raise ConfigurationError(
+            "Call headway.celery.install(app) in this process before cancel()."
+        )
+    _installed.cancel(task)
 
 
 def _running(task_id: str) -> Attempt | None:

@@ -211,7 +211,10 @@ class Execution(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Supervisor(Struct, frozen=True, kw_only=True, eq=False):
-    """Somebody who watches an execution and knows its end: the worker's main process."""
+    """Somebody who watches an execution and knows its end: the worker's main process.
+
+    With `retries=-1` and no boot it speaks of a task of which nothing has begun: whoever cancels it.
+    """
 
     task: str
     retries: int

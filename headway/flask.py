@@ -6,7 +6,7 @@ details (RFC 9457) whose `detail` says how to mend them.
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -55,8 +55,15 @@ class Headway:
     to Redis before the first viewer, so an app may be loaded before it is forked.
     """
 
-    def __init__(self, app: Flask | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        cancel: Callable[[str], None] | None = None,
+        **settings: Any,
+    ) -> None:
         self._arguments = settings
+        self._cancel = cancel
         if app is not None:
             self.init_app(app)
 
@@ -66,7 +73,7 @@ class Headway:
             for name in WebSettings.__struct_fields__
         }
         settings = load(WebSettings, self._arguments, configured, broker=_broker(app))
-        app.extensions["headway"] = _Edge(settings)
+        app.extensions["headway"] = _Edge(settings, self._cancel)
         app.register_blueprint(_blueprint(), url_prefix=url_prefix)
         if not settings.allow_anonymous:
             app.logger.warning(
@@ -90,8 +97,9 @@ class Headway:
 class _Edge:
     """What an app has of Headway in this process."""
 
-    def __init__(self, settings: WebSettings) -> None:
+    def __init__(self, settings: WebSettings, cancel: Callable[[str], None] | None) -> None:
         self.settings = settings
+        self.cancel = cancel
         self._lock = threading.Lock()
         self._hub: Hub | None = None
 
@@ -127,6 +135,7 @@ def _blueprint() -> Blueprint:
     blueprint = Blueprint("headway", __name__)
     blueprint.add_url_rule("/tasks/<task>", "state", _state)
     blueprint.add_url_rule("/tasks/<task>/events", "events", _events)
+    blueprint.add_url_rule("/tasks/<task>/cancel", "cancel", _cancel, methods=["POST"])
     blueprint.add_url_rule("/events", "many", _many, methods=["GET", "POST"])
     return blueprint
 
@@ -143,6 +152,24 @@ def _state(task: str) -> Response:
     return Response(
         encode(state), content_type="application/json", headers={"Cache-Control": "no-store"}
     )
+
+
+def _cancel(task: str) -> Response:
+    """Ask for the task to be stopped. 202: whether and when it has stopped is for its events to say."""
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise Problem(403, "Not from here", "Another site's page may not cancel a task.")
+    (subject,) = _permitted([task])
+    cancel = _edge().cancel
+    if cancel is None:
+        detail = "This site cannot cancel tasks. Pass Headway(app, cancel=headway.celery.cancel)."
+        raise Problem(501, "Nothing to cancel with", detail)
+    _refuse_unknown([subject])
+    try:
+        cancel(task)
+    except Exception as error:
+        current_app.logger.exception("Task %s was not cancelled.", task)
+        raise Problem(503, "Not cancelled", "The broker does not answer. Try again.") from error
+    return Response(encode({"task": task}), 202, content_type="application/json")
 
 
 def _events(task: str) -> Response:

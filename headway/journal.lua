@@ -140,7 +140,7 @@ function operations.supervise()
   if not held.seq and A[4] ~= '1' then return {'UNKNOWN'} end
   if held.told == key then return {'DUP', held.last} end
   if ended then return {'TERMINAL', held.last} end
-  if retries > about or (retries == about and held.boot ~= boot) then return {'FENCED'} end
+  if retries > about or (retries == about and (held.boot or '') ~= boot) then return {'FENCED'} end
   local id = append('supervisor', key, A[6])
   set_term(A[5])
   redis.call('HSET', S, '_told', key)

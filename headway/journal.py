@@ -205,7 +205,8 @@ class Journal:
                 operation = ["queue", owner or "", letter.payload]
             case Supervisor(retries=retries, boot=boot):
                 verdict = f"{type(event).__name__} {status} {retries} {boot}"
-                operation = ["supervise", retries, boot, verdict, "1", status, letter.payload]
+                create = "1" if boot else "0"
+                operation = ["supervise", retries, boot, verdict, create, status, letter.payload]
             case Execution(nonce=nonce, retries=retries, boot=boot) as execution if letter.begins:
                 age = f"{time.monotonic() - execution.began:.6f}"
                 before, after = letter.payload.split(_ATTEMPT, 1)
