@@ -73,6 +73,8 @@ def load(kind: type[T], *layers: Mapping[str, Any], broker: object) -> T:
         value = next((value for value in values if value is not None), None)
         if value is not None:
             found[name] = value
+    if isinstance(names := found.get("tasks"), str):  # from the environment
+        found["tasks"] = [name.strip() for name in names.split(",") if name.strip()]
     if not found.get("redis_url"):
         if not str(broker or "").startswith(REDIS):
             raise ConfigurationError(
