@@ -7,14 +7,15 @@ details (RFC 9457) whose `detail` says how to mend them.
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, abort, current_app, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
 from headway.errors import JournalUnavailable
-from headway.events import SUBJECT_ID, Subject, encode
+from headway.events import SUBJECT_ID, State, Subject, encode
 from headway.greenlets import threads_are_greenlets
 from headway.hub import Hub
 from headway.journal import Journal
@@ -25,6 +26,9 @@ from headway.streams import Stream
 MOST_IN_URL = 50  # tasks of one GET; longer URLs are cut by proxies
 MOST_IN_BODY = 1000  # tasks of one POST
 REDIS_SECONDS = 1.0  # for one read: web processes can be busy, and nobody's task waits for them
+
+STATIC = Path(__file__).with_name("static")
+STATIC_TYPES = {"js": "text/javascript", "css": "text/css"}
 
 EVENT_STREAM = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -82,6 +86,13 @@ class Headway:
                 url_prefix,
             )
 
+    def state(self, task: str) -> State | None:
+        """The task's state as Redis has it now, None if there is no such journal; for pages made on the server.
+
+        Raises JournalUnavailable while Redis is away. Who may see it is for the caller to say.
+        """
+        return _edge().hub.state(Subject("task", task)) if SUBJECT_ID.fullmatch(task) else None
+
     def stream(self, task: str) -> Response:
         """The task's events for this request's viewer, whose right to them you have checked.
 
@@ -133,14 +144,26 @@ def _broker(app: Flask) -> object:
 
 def _blueprint() -> Blueprint:
     blueprint = Blueprint("headway", __name__)
-    blueprint.add_url_rule("/tasks/<task>", "state", _state)
+    blueprint.add_url_rule("/static/<path:name>", "static", _static)
+    blueprint.add_url_rule("/tasks/<task>", "state", _state_route)
     blueprint.add_url_rule("/tasks/<task>/events", "events", _events)
     blueprint.add_url_rule("/tasks/<task>/cancel", "cancel", _cancel, methods=["POST"])
     blueprint.add_url_rule("/events", "many", _many, methods=["GET", "POST"])
     return blueprint
 
 
-def _state(task: str) -> Response:
+def _static(name: str) -> Response:
+    """The browser's half. Not Flask's own static route: it asks the machine what type a .js file has."""
+    kind = STATIC_TYPES.get(name.rpartition(".")[2])
+    if kind is None:
+        abort(404)
+    response = send_from_directory(STATIC, name, mimetype=kind, conditional=True)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-cache"  # asked again each time, answered 304
+    return response
+
+
+def _state_route(task: str) -> Response:
     """The task's state as JSON."""
     (subject,) = _permitted([task])
     try:
