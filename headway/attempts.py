@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -34,7 +34,7 @@ class LiveStage:
         "_attempt",
         "_counted",
         "_depth",
-        "_lock",
+        "_own_lock",
         "_said",
         "current",
         "data",
@@ -68,8 +68,12 @@ class LiveStage:
         self._attempt = attempt
         self._counted = False
         self._depth = 0  # how often it is entered right now
-        self._lock = attempt.lock if attempt else threading.RLock()
+        self._own_lock = None if attempt else threading.RLock()
         self._said: tuple[object, ...] = (None, None, None, None)
+
+    @property
+    def _lock(self) -> Any:
+        return self._attempt.lock if self._attempt else self._own_lock
 
     def report(
         self,
@@ -178,7 +182,8 @@ class LiveStage:
             if self._depth > 0 or status is None or self.status != "running":
                 return
             if isinstance(error, Failure):
-                self.message = values.text(str(error))
+                with suppress(Exception):  # its __str__ is anybody's code
+                    self.message = values.text(str(error))
             if error is not None and stage_of(error) is None:
                 error.__dict__[_STAGE] = self.key
             self.close(status)
@@ -275,29 +280,41 @@ class Attempt:
 
     def start(self) -> None:
         now = time.time()
-        self.send(
-            events.Started(
-                task=self.execution.task,
-                at=now,
-                started_at=now,
-                worker=self.worker,
-                stages=tuple(stage.record() for stage in self.stages.values()),
-                progress=self._reckon(now),
-                remaining=self.remaining,
-                **self.facts,
+        if self.heard:
+            self.send(
+                events.Started(
+                    task=self.execution.task,
+                    at=now,
+                    started_at=now,
+                    worker=self.worker,
+                    stages=tuple(stage.record() for stage in self.stages.values()),
+                    progress=self._reckon(now),
+                    remaining=self.remaining,
+                    **self.facts,
+                )
             )
-        )
         sampler.watch(self)
 
+    @property
+    def heard(self) -> bool:
+        """Whether anybody would hear an event: if not, none is made."""
+        return self.alive and bool(reported.receivers)
+
     def finish(self, event: events.Retrying | events.Finished) -> None:
-        """Send the attempt's last event; whatever it is told afterwards is ignored."""
+        """Send what is not told yet, then the attempt's last event; what it is told afterwards is ignored."""
         with self.lock:
+            self.sample()
             self.send(event)
             self.close()
 
     def close(self) -> None:
         self.alive = False
         sampler.forget(self)
+
+    def forked(self) -> None:
+        """This is a copy in a child process: inert, and its lock may be held by a thread that is not here."""
+        self.alive = False
+        self.lock = threading.RLock()
 
     def stage(self, key: str) -> LiveStage:
         """The stage of that key; one that nobody declared is appended."""
@@ -313,36 +330,37 @@ class Attempt:
                 self.message = values.text(message)
             if data is not None:
                 self.data = values.data(data)
-            if current is not None and total and not self.stages:
-                part = min(1.0, (values.number(current) or 0) / (values.number(total) or 1))
-                self.progress = max(self.progress or 0.0, part)
+            counted, whole = values.number(current), values.number(total)
+            if counted is not None and whole and not self.stages:
+                self.progress = max(self.progress or 0.0, min(1.0, counted / whole))
 
     def emit(self, name: str, data: Any) -> None:
         with _mended(self):
-            name, data = values.emit_name(name), values.data(data)
-            self.send(
-                events.Emitted(task=self.execution.task, at=time.time(), name=name, data=data)
-            )
+            name, data, now = values.emit_name(name), values.data(data), time.time()
+            if self.heard:
+                self.send(events.Emitted(task=self.execution.task, at=now, name=name, data=data))
 
     def tell_stage(self, stage: LiveStage) -> None:
-        now = time.time()
-        progress = self._reckon(now)
-        self.send(
-            events.StageReported(
-                task=self.execution.task,
-                at=now,
-                stage=stage.record(),
-                progress=progress,
-                remaining=self.remaining,
+        with self.lock:
+            if not self.heard:
+                return
+            now = time.time()
+            self.send(
+                events.StageReported(
+                    task=self.execution.task,
+                    at=now,
+                    stage=stage.record(),
+                    progress=self._reckon(now),
+                    remaining=self.remaining,
+                )
             )
-        )
 
     def sample(self) -> None:
         with self.lock:
             for stage in list(self.stages.values()):
                 stage.sample()
             said = (self.message, self.data, None if self.stages else self.progress)
-            if self._said != said:
+            if self._said != said and self.heard:
                 self._said = said
                 self.send(
                     events.MessageReported(
@@ -377,7 +395,7 @@ class Attempt:
 
     def send(self, event: events.Event) -> None:
         with self.lock:
-            if self.alive and reported.receivers:
+            if self.heard:
                 reported.send(sender=self.sender, event=event, source=self.execution)
 
 

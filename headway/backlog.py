@@ -59,13 +59,22 @@ class Outbox:
             Event
         ] = []  # to be said again beside the state, which does not hold it
         self._end: Event | None = None
+        self._ended = False
         self._closed = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether its source will say no more."""
+        return self._ended or self._end is not None or not isinstance(self.source, Execution)
 
     @property
     def over(self) -> bool:
         """Nothing more will come of it: its source has ended and Redis has it, or wants no more."""
-        ended = self._end is not None or not isinstance(self.source, Execution)
-        return ended and (self._closed or self.empty.is_set())
+        return self.ended and (self._closed or self.empty.is_set())
+
+    def end(self) -> None:
+        """Its source says no more, whether or not it has said how it ended."""
+        self._ended = True
 
     def put(self, event: Event) -> bool:
         """Add an event; says whether it is a transition, as opposed to a tick."""
@@ -109,7 +118,10 @@ class Outbox:
             batch = self._say_anew()
         while self._unsent and not self._gap and len(batch) < BATCH:
             event = self._unsent.pop(next(iter(self._unsent)))
-            batch.append(self._number_it(event, begins=isinstance(event, Started)))
+            try:
+                batch.append(self._number_it(event, begins=isinstance(event, Started)))
+            except Exception:  # it must not hold up what others have to say
+                logger.exception("An event of task %s cannot be sent: left out.", event.task)
         if not batch:
             self.empty.set()
         return [

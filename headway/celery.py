@@ -7,9 +7,11 @@ import datetime
 import logging
 import os
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
@@ -26,6 +28,7 @@ from headway.signals import reported
 
 logger = logging.getLogger(__name__)
 
+MOST_SECONDS = 2**53  # of a moment since 1970; what is later is nonsense
 MOST_NAME = 255  # characters of a name, a title, an owner
 BOOT = "HEADWAY_BOOT"  # in the environment, so that a worker's children inherit it
 
@@ -120,7 +123,7 @@ class Lifecycle:
 
     def begun(self, task_id: str, task: Any, **_: Any) -> None:
         request = task.request
-        about = request.get(stages.HEADER)
+        about = _about(request)
         if not self._tracked(task.name, task_id, about, task):
             return
         about = about if isinstance(about, Mapping) else {}
@@ -153,19 +156,16 @@ class Lifecycle:
 
     def failed(self, sender: Any, task_id: str, exception: BaseException, **_: Any) -> None:
         """In the process that ran the task, or in the worker's main process when that one died."""
-        error = self._error(exception)
         if attempt := _running(task_id):
-            error = events.Error(
-                type=error.type, message=error.message, stage=attempt.stage_failed_by(exception)
-            )
-            self._finish(attempt, events.Finished(**_now(attempt), status="failed", error=error))
+            # Celery sends this while it handles the exception, of which it may show a picklable substitute.
+            self._fail(attempt, sys.exc_info()[1] or exception)
         elif sender.request.id == task_id:
-            self._supervise(sender, sender.request, "failed", error)
+            self._supervise(sender, sender.request, "failed", self._error(exception, None))
 
     def retrying(self, sender: Any, request: Any, reason: Any, **_: Any) -> None:
         if attempt := _running(request.id):
             cause = getattr(reason, "exc", None)
-            error = self._error(cause) if isinstance(cause, BaseException) else None
+            error = self._error(cause, attempt) if isinstance(cause, BaseException) else None
             delay = _delay(getattr(reason, "when", None))
             self._finish(attempt, events.Retrying(**_now(attempt), error=error, delay=delay))
 
@@ -173,12 +173,18 @@ class Lifecycle:
         """Always in the main process, which stopped the task or would not let it begin."""
         self._supervise(sender, request, "expired" if expired else "cancelled", None)
 
-    def ended(self, task_id: str, **_: Any) -> None:
-        """Whatever became of it: it does not run here any more. This is no verdict."""
+    def ended(self, task_id: str, task: Any, **_: Any) -> None:
+        """Whatever became of it: it does not run here any more. This is no verdict.
+
+        Except of an eager task whose exception is let through: Celery says no more of that.
+        """
         if attempt := _running(task_id):
+            exception = sys.exc_info()[1]
+            if attempt.alive and task.request.is_eager and isinstance(exception, Exception):
+                self._fail(attempt, exception)
             attempt.close()
             attempts.leave(attempt)
-            self.publisher.wait(attempt.execution)
+            self.publisher.end(attempt.execution)
 
     def leaving(self, **_: Any) -> None:
         """The process ends in an orderly way."""
@@ -201,12 +207,7 @@ class Lifecycle:
                 attempt.finish(event)
 
     def _supervise(self, task: Any, request: Any, status: Any, error: events.Error | None) -> None:
-        about = (
-            request.get(stages.HEADER)
-            if hasattr(request, "get")
-            else (request.headers or {}).get(stages.HEADER)
-        )
-        if not self._tracked(task.name, request.id, about, task):
+        if not self._tracked(task.name, request.id, _about(request), task):
             return
         retries = getattr(request, "retries", None)
         if retries is None:
@@ -217,10 +218,19 @@ class Lifecycle:
             event=events.Finished(task=request.id, at=time.time(), status=status, error=error),
         )
 
-    def _error(self, exception: BaseException) -> events.Error:
-        shown = self.settings.show_errors or isinstance(exception, Failure)
-        message = values.text(str(exception)) if shown else None
-        return events.Error(type=type(exception).__name__, message=message)
+    def _fail(self, attempt: Attempt, exception: BaseException) -> None:
+        error = self._error(exception, attempt)
+        self._finish(attempt, events.Finished(**_now(attempt), status="failed", error=error))
+
+    def _error(self, exception: BaseException, attempt: Attempt | None) -> events.Error:
+        message = None
+        if self.settings.show_errors or isinstance(exception, Failure):
+            with suppress(Exception):  # its __str__ is anybody's code
+                message = values.text(str(exception))
+        stage = attempt.stage_failed_by(exception) if attempt else None
+        return events.Error(
+            type=values.text(type(exception).__name__), message=message, stage=stage
+        )
 
     def _sendable(self, result: Any) -> Any:
         try:
@@ -296,7 +306,8 @@ def _facts(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
         return None if about.get(key) is None else values.text(about[key], MOST_NAME)
 
     def moment(key: str) -> float | None:
-        return float(about[key]) if isinstance(about.get(key), int | float) else None
+        said = about.get(key)
+        return float(said) if isinstance(said, int | float) and abs(said) < MOST_SECONDS else None
 
     return {
         "name": values.text(name, MOST_NAME),
@@ -305,6 +316,12 @@ def _facts(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
         "queued_at": moment("queued_at"),
         "due_at": moment("due_at"),
     }
+
+
+def _about(request: Any) -> Any:
+    """Our header: beside a message's id, or, of an eager task, among the headers."""
+    beside = request.get(stages.HEADER) if hasattr(request, "get") else None
+    return (request.headers or {}).get(stages.HEADER) if beside is None else beside
 
 
 def _owner(about: Mapping[str, Any]) -> str | None:

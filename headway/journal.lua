@@ -82,12 +82,16 @@ end
 
 local operations = {}
 
--- owner, payload, field, value, ...   Only an empty journal takes it.
+-- owner, when it was sent as JSON, payload, field, value, ...   Only an empty journal takes it; an id sent again
+-- after its end is answered with that end, and what has only come late is not.
 function operations.queue()
-  if held.seq then return {'KNOWN', held.term or ''} end
-  local id = append('sender', '0', A[2])
+  if held.seq then
+    local late = redis.call('HGET', S, 'queued_at') == A[2]
+    return {'KNOWN', not late and held.term or ''}
+  end
+  local id = append('sender', '0', A[3])
   if A[1] ~= '' then redis.call('HSET', S, '_owner', A[1]) end
-  set_fields(3)
+  set_fields(4)
   return {'OK', id}
 end
 

@@ -7,8 +7,8 @@ import hashlib
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib import resources
 from typing import Any, Literal, NamedTuple
 
@@ -53,9 +53,8 @@ _ANONYMOUS: dict[str, Any] = (
     else {"lib_name": None, "lib_version": None}
 )
 _CHANNEL = re.compile(r"headway:t:\{([A-Za-z0-9._:-]{1,128})\}")
-_ATTEMPT = (
-    b'"attempt":0'  # where the script writes the number; comes before any free text of the event
-)
+# Where the script writes the number; comes before any free text of the event.
+_ATTEMPT = b'"attempt":0'
 
 
 def key(subject: Subject) -> str:
@@ -87,9 +86,7 @@ class Letter(Struct, frozen=True):
     source: Source
     number: int  # the producer's own sequence
     payload: bytes
-    fields: tuple[
-        bytes | str, ...
-    ]  # what it changes in the folded state: field, JSON, field, JSON ...
+    fields: tuple[bytes | str, ...]  # its changes of the folded state: field, JSON, field, JSON ...
     begins: bool = False  # makes its execution the current one
     attempt: int = 0  # the attempt's number, where the producer knows it
 
@@ -171,11 +168,8 @@ class Journal:
 
         Writing a letter again is harmless. REFUSED means Redis will not take this one (a key of another type).
         """
-        try:
-            replies = self._evaluate(letters)
-        except (redis.RedisError, OSError) as error:
-            raise JournalUnavailable(f"Redis does not take events: {error}") from error
-        return [_answer(reply) for reply in replies]
+        with _unavailable("Redis does not take events"):
+            return [_answer(reply) for reply in self._evaluate(letters)]
 
     def _evaluate(self, letters: Sequence[Letter]) -> list[Any]:
         with self._redis.pipeline(transaction=False) as pipe:
@@ -202,7 +196,8 @@ class Journal:
             case Sender(owner=owner):
                 due = getattr(event, "due_at", None) or 0.0
                 seconds = [keep.queued + max(0, int(due - time.time()))] * 2
-                operation = ["queue", owner or "", letter.payload]
+                sent_at = msgspec.json.encode(event.at)
+                operation = ["queue", owner or "", sent_at, letter.payload]
             case Supervisor(retries=retries, boot=boot):
                 verdict = f"{type(event).__name__} {status} {retries} {boot}"
                 create = "1" if boot else "0"
@@ -252,58 +247,44 @@ class Journal:
         return readings
 
     def _transaction(self, batch: Sequence[tuple[Subject, str | None]], count: int) -> list[Any]:
-        try:
-            with self._redis.pipeline(transaction=True) as pipe:
-                for subject, cursor in batch:
-                    base = key(subject)
-                    pipe.hgetall(f"{base}:state")
-                    if cursor is not None:
-                        since, most = ("-", count + 1) if cursor == "0" else (cursor, count + 2)
-                        pipe.xrange(f"{base}:log", since, "+", most)
-                        pipe.xrange(f"{base}:log", "-", "+", 1)
-                return _checked(pipe.execute(raise_on_error=False))
-        except (redis.RedisError, OSError) as error:
-            raise JournalUnavailable(f"Redis does not answer: {error}") from error
+        with _unavailable(), self._redis.pipeline(transaction=True) as pipe:
+            for subject, cursor in batch:
+                base = key(subject)
+                pipe.hgetall(f"{base}:state")
+                if cursor is not None:
+                    since, most = ("-", count + 1) if cursor == "0" else (cursor, count + 2)
+                    pipe.xrange(f"{base}:log", since, "+", most)
+                    pipe.xrange(f"{base}:log", "-", "+", 1)
+            return _checked(pipe.execute(raise_on_error=False))
 
     def owner(self, subject: Subject) -> str | None:
         """Whose it is; None when nobody said."""
-        try:
-            with self._redis.pipeline(transaction=False) as pipe:
-                pipe.hget(f"{key(subject)}:state", "_owner")
-                (owner,) = _checked(pipe.execute(raise_on_error=False))
-        except (redis.RedisError, OSError) as error:
-            raise JournalUnavailable(f"Redis does not answer: {error}") from error
+        with _unavailable(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hget(f"{key(subject)}:state", "_owner")
+            (owner,) = _checked(pipe.execute(raise_on_error=False))
         return owner.decode() if isinstance(owner, bytes) else None
 
     def lasts(self, subjects: Sequence[Subject]) -> list[str | None]:
         """The last id of each journal, None where there is none."""
-        try:
-            with self._redis.pipeline(transaction=False) as pipe:
-                for subject in subjects:
-                    pipe.hget(f"{key(subject)}:state", "_last")
-                lasts = _checked(pipe.execute(raise_on_error=False))
-        except (redis.RedisError, OSError) as error:
-            raise JournalUnavailable(f"Redis does not answer: {error}") from error
+        with _unavailable(), self._redis.pipeline(transaction=False) as pipe:
+            for subject in subjects:
+                pipe.hget(f"{key(subject)}:state", "_last")
+            lasts = _checked(pipe.execute(raise_on_error=False))
         return [last.decode("latin-1") if isinstance(last, bytes) else None for last in lasts]
 
     def learn(self, name: str, durations: Mapping[str, float]) -> None:
         """Remember how long the stages of one run of this task took."""
         history = f"headway:u:{{{name}}}"
-        try:
-            with self._redis.pipeline(transaction=False) as pipe:
-                pipe.lpush(history, msgspec.json.encode(durations))
-                pipe.ltrim(history, 0, usual.KEPT - 1)
-                pipe.expire(history, LEARNED_SECONDS)
-                pipe.execute()
-        except (redis.RedisError, OSError) as error:
-            raise JournalUnavailable(f"Redis does not answer: {error}") from error
+        with _unavailable(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.lpush(history, msgspec.json.encode(durations))
+            pipe.ltrim(history, 0, usual.KEPT - 1)
+            pipe.expire(history, LEARNED_SECONDS)
+            pipe.execute()
 
     def learned(self, name: str) -> dict[str, Usual]:
         """How long each stage of this task usually takes, for those that ran often enough."""
-        try:
+        with _unavailable():
             runs = self._redis.lrange(f"headway:u:{{{name}}}", 0, usual.KEPT - 1)
-        except (redis.RedisError, OSError) as error:
-            raise JournalUnavailable(f"Redis does not answer: {error}") from error
         durations: dict[str, list[float]] = {}
         for run in runs:
             with suppress(msgspec.MsgspecError):
@@ -314,11 +295,9 @@ class Journal:
 
     def follow(self) -> "Feed":
         """A connection of its own that hears what is published."""
-        try:
+        with _unavailable("Redis cannot be reached"):
             connection = self._pool.connection_class(**self._pool.connection_kwargs)
             connection.connect()
-        except (redis.RedisError, OSError) as error:
-            raise JournalUnavailable(f"Redis cannot be reached: {error}") from error
         return Feed(connection)
 
 
@@ -370,7 +349,10 @@ class Feed:
                 heard += _heard(reply)
         except redis.TimeoutError:
             pass  # half a message: the other half will follow
-        except (redis.RedisError, OSError) as error:
+        except Exception as error:
+            # Over a connection that another thread has closed redis-py stumbles in many ways.
+            if not (self._broken or isinstance(error, redis.RedisError | OSError)):
+                raise
             self.close()
             raise JournalUnavailable(f"The subscription broke: {error}") from error
         return heard
@@ -412,6 +394,14 @@ _CONTESTED: dict[type[Event], frozenset[str]] = {
     Retrying: _ALWAYS | {"error", "due_at", "remaining"},
     Finished: _ALWAYS | {"status", "result", "error", "finished_at", "remaining"},
 }
+
+
+@contextmanager
+def _unavailable(trouble: str = "Redis does not answer") -> Iterator[None]:
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise JournalUnavailable(f"{trouble}: {error}") from error
 
 
 def _checked(replies: list[Any]) -> list[Any]:

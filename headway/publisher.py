@@ -22,9 +22,7 @@ from headway.usual import Usual
 
 logger = logging.getLogger(__name__)
 
-MOST_OUTBOXES = (
-    5000  # sources that wait for Redis; beyond it the oldest are forgotten, with a warning
-)
+MOST_OUTBOXES = 5000  # sources that wait for Redis; over it the oldest that ended is forgotten
 PAUSE = 0.5  # seconds between tries while Redis is away
 LEARNED_FRESH = 60.0  # seconds before a task's usual durations are asked for again
 EXIT_SECONDS = 1.0  # an orderly exit waits this long for what is still unsent
@@ -66,6 +64,7 @@ class Publisher:
         with self._lock:
             outbox = self._outboxes.get(source) or self._new_outbox(source)
             urgent = outbox.put(event)
+            self._forget_if_over(outbox)
         self._stir()
         # A greenlet that computes and never yields would keep the flusher from running.
         if urgent and threads_are_greenlets():
@@ -91,6 +90,16 @@ class Publisher:
         outbox.empty.wait(outbox.patience)
         outbox.patience -= time.monotonic() - start
 
+    def end(self, source: Source) -> None:
+        """The source says no more. Holds the caller as `wait` does."""
+        self.wait(source)
+        if not self._pid:
+            return
+        with self._lock:
+            if outbox := self._outboxes.get(source):
+                outbox.end()
+                self._forget_if_over(outbox)
+
     def flush(self, seconds: float) -> bool:
         """Wait until nothing is left to send; False when that took too long."""
         if not self._pid:
@@ -113,10 +122,19 @@ class Publisher:
 
     def _new_outbox(self, source: Source) -> Outbox:
         if len(self._outboxes) >= MOST_OUTBOXES:
-            oldest = next(iter(self._outboxes))
-            del self._outboxes[oldest]
-            logger.warning("The backlog is full: the progress of task %s is dropped.", oldest.task)
+            # One that still runs stays: what it says later would be numbered anew and taken for a repetition.
+            oldest = next((old for old, box in self._outboxes.items() if box.ended), None)
+            if oldest is not None:
+                del self._outboxes[oldest]
+                logger.warning(
+                    "The backlog is full: the progress of task %s is dropped.", oldest.task
+                )
         return self._outboxes.setdefault(source, Outbox(source))
+
+    def _forget_if_over(self, outbox: Outbox) -> None:
+        if outbox.over and outbox.source in self._outboxes:
+            del self._outboxes[outbox.source]
+            self._lessons.append(outbox.state)
 
     def _run(self) -> None:
         while True:
@@ -125,7 +143,8 @@ class Publisher:
             try:
                 while self._flush_once():
                     self._note_back()
-                self._study()
+                if self._study():
+                    self._note_back()
             except JournalUnavailable as error:
                 self._note_away(error)
                 time.sleep(PAUSE)
@@ -149,22 +168,29 @@ class Publisher:
         with self._lock:
             for outbox, batch in batches:
                 outbox.hear([(letter, *next(answers)) for letter in batch])
-                if outbox.over:
-                    self._outboxes.pop(outbox.source, None)
-                    self._lessons.append(outbox.state)
+                self._forget_if_over(outbox)
         return True
 
-    def _study(self) -> None:
-        """Give the durations of what succeeded to the next runs, and learn those of earlier ones."""
+    def _study(self) -> bool:
+        """Give the durations of what succeeded to the next runs, and learn those of earlier ones.
+
+        What an outage interrupts is done the next time. Says whether Redis was asked anything.
+        """
+        asked = False
         while self._lessons:
-            state = self._lessons.popleft()
+            state = self._lessons[0]
             if durations := usual.durations(state):
                 self._journal.learn(state.name or "", durations)
+                asked = True
+            self._lessons.popleft()
         while self._curious:
-            name = self._curious.pop()
+            name = next(iter(self._curious))
             learned, _ = self._learned[name]
             learned.update(self._journal.learned(name))
             self._learned[name] = (learned, time.monotonic())
+            self._curious.discard(name)
+            asked = True
+        return asked
 
     def _note_away(self, error: JournalUnavailable) -> None:
         if not self._away:

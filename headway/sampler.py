@@ -12,7 +12,8 @@ SAMPLE_SECONDS = 0.1  # ten ticks a second look continuous; more is only traffic
 
 
 class Sampled(Protocol):
-    alive: bool
+    def forked(self) -> None:
+        """Become inert: this is a child process."""
 
     def sample(self) -> None:
         """Send what has changed since it was last sent."""
@@ -32,7 +33,7 @@ class Sampler:
 
     def _forked(self) -> None:
         for attempt in self._attempts:
-            attempt.alive = False
+            attempt.forked()
         self._attempts = set()
         self._lock = threading.Lock()
         self._some = None

@@ -4,10 +4,12 @@ Outside a task all of it does nothing, so functions that report stay callable an
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 
+from celery.exceptions import NotRegistered
 from celery.local import Proxy
 
 from headway import values
@@ -234,9 +236,10 @@ def _mark(function: Any, declared: tuple[stage, ...]) -> Any:
 
 def declared_by(task: Any) -> tuple[stage, ...] | None:
     """The stages a Celery task was marked with; None when it was not."""
-    while _marked_proxies:
-        proxy, declared = _marked_proxies.pop()
-        setattr(proxy, _MARK, declared)
+    for proxy, declared in list(_marked_proxies):
+        with suppress(NotRegistered):  # a task of another app, whose turn may come
+            setattr(proxy, _MARK, declared)
+            _marked_proxies.remove((proxy, declared))
     mark: tuple[stage, ...] | None = getattr(task, _MARK, None)
     return getattr(task.run, _MARK, None) if mark is None else mark
 

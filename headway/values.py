@@ -58,6 +58,8 @@ _TOO_MUCH = "The data of one report is at most 64 KiB. Report where it is kept i
 
 def text(value: object, limit: int = MAX_TEXT) -> str:
     """The value as text of at most `limit` characters; what is no text goes by the table, or is named by its type."""
+    if type(value) is str and len(value) <= limit and value.isascii():
+        return value  # nearly always: a fifth of the time
     if not issubclass(type(value), str):  # unlike isinstance, asks the value itself nothing
         try:
             value = str(plain(value))
@@ -91,6 +93,8 @@ def may_be_emitted(name: str) -> bool:
 
 def number(value: object) -> float | int | None:
     """A count: a finite number, never negative; None for what is unknown."""
+    if type(value) is int and 0 <= value <= SAFE_INTEGER:
+        return value  # nearly always: a tenth of the time
     said = plain(value)
     if said is None:
         return None

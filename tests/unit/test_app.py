@@ -1,32 +1,12 @@
 """The site's own routes. Nothing is sent: the broker is a list."""
 
-import json
-from types import SimpleNamespace
-
 import pytest
 from celery.exceptions import OperationalError
 
-from app import create_app, tasks
+from app import tasks
+from tests.asking import problem_of
 
 DEFAULTS = {"stages": 4, "steps": 25, "seconds": 5.0, "fail_at": None}
-
-
-@pytest.fixture
-def client():
-    return create_app().test_client()
-
-
-@pytest.fixture
-def sent(monkeypatch):
-    """What was sent, as (name, kwargs, headers)."""
-    messages = []
-
-    def send_task(name, kwargs, headers):
-        messages.append((name, kwargs, headers))
-        return SimpleNamespace(id="some-id")
-
-    monkeypatch.setattr(tasks.celery, "send_task", send_task)
-    return messages
 
 
 def test_a_paced_task_is_sent_by_name_with_its_defaults(client, sent):
@@ -158,14 +138,3 @@ def test_an_address_that_names_no_possible_task_shows_the_page_alone(client, tas
 
 def test_health_says_nothing_of_redis(client):
     assert client.get("/healthz").json == {"status": "ok"}
-
-
-def problem_of(answer, status):
-    assert answer.status_code == status
-    assert answer.content_type == "application/problem+json"
-    problem = json.loads(answer.data)
-    assert problem["type"] == "about:blank"
-    assert problem["status"] == status
-    assert problem["title"]
-    assert problem["detail"]
-    return problem

@@ -152,7 +152,10 @@ def received(event: Event) -> dict[str, Any]:
     assert len(told) == 1
     assert by_httpx_sse(data) == by_sseclient(data) == told
     found = json.loads(told[0][2])
-    assert told[0][:2] == (found.get("name") if found["type"] == "emitted" else "message", f"t1/{ID}")
+    assert told[0][:2] == (
+        found.get("name") if found["type"] == "emitted" else "message",
+        f"t1/{ID}",
+    )
     assert isinstance(found, dict)
     return found
 
@@ -201,8 +204,14 @@ def test_any_text_is_one_frame_wherever_it_is_said(celery: Celery, text: str) ->
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | texts,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts.map(mended), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(texts.map(mended), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 
@@ -249,7 +258,9 @@ def test_a_name_that_could_mean_something_else_is_refused_and_the_task_goes_on(
 
     with caplog.at_level(logging.WARNING, "headway"):
         told = heard(lambda: say.apply(task_id=TASK))
-    assert [event["name"] for event in map(received, told) if event["type"] == "emitted"] == ["token"]
+    assert [event["name"] for event in map(received, told) if event["type"] == "emitted"] == [
+        "token"
+    ]
     assert received(told[-1])["result"] == "done"
     assert any("emitted event" in line or "EventSource" in line for line in caplog.messages)
     assert not any("\n" in line or "\x1b" in line for line in caplog.messages)

@@ -53,7 +53,9 @@ WIRE: list[tuple[events.Event, bytes]] = [
         b'{"type":"emitted","task":"t1","at":3.5,"name":"token","data":{"text":"\\u00e9\\n"}}',
     ),
     (
-        events.Retrying(task=TASK, at=4.0, error=Error(type="E", message="m", stage="read"), delay=2.0),
+        events.Retrying(
+            task=TASK, at=4.0, error=Error(type="E", message="m", stage="read"), delay=2.0
+        ),
         b'{"type":"retrying","task":"t1","at":4.0,"error":{"type":"E","message":"m","stage":"read"},"delay":2.0}',
     ),
     (
@@ -189,7 +191,9 @@ def test_a_name_that_emit_would_refuse_is_never_framed(name: str) -> None:
     assert (event.event, event.id) == ("message", f"{TASK}/{ID}")
 
 
-@pytest.mark.parametrize("payload", [b"", b"\n", b"not json", b"\xff\xfe", b"data: x\n\nid: 9", b"[]"])
+@pytest.mark.parametrize(
+    "payload", [b"", b"\n", b"not json", b"\xff\xfe", b"data: x\n\nid: 9", b"[]"]
+)
 def test_what_is_no_event_at_all_forges_nothing(payload: bytes) -> None:
     told = parse(frame(Subject("task", TASK), ID, payload).data)
     assert [(each.event, each.id) for each in told] == [("message", f"{TASK}/{ID}")]

@@ -46,7 +46,6 @@ def test_an_exception_that_ends_the_task_names_the_stage_it_came_through() -> No
     assert (state.error.type, state.error.stage) == ("ZeroDivisionError", "read")
 
 
-# Fails (headway/attempts.py): the last stage that failed is blamed, whether or not the task went on after it.
 def test_a_stage_whose_failure_was_survived_is_not_blamed_for_the_tasks() -> None:
     def task() -> None:
         with suppress(KeyError), stage("try"):
@@ -130,14 +129,12 @@ def test_a_stage_declared_with_a_weight_keeps_it_when_it_is_entered_by_its_key()
         assert bar(heard)[-1] == 0.75
 
 
-# Fails (headway/stages.py): leaving a `with` declares the stage again, and with it the declared total.
 def test_a_total_reported_inside_a_stage_outlives_the_one_it_was_declared_with() -> None:
     with run(stage("read", total=10)) as heard, stage("read", total=10) as read:
         read.report(current=12, total=25)
     assert stage_in(heard, "read").total == 25
 
 
-# Fails (headway/stages.py): a text is taken for the list of its letters.
 def test_a_stage_that_needs_one_other_may_say_so_without_a_list() -> None:
     assert stage("b", needs="abc").needs == ("abc",)
 
@@ -244,7 +241,6 @@ def test_a_report_that_cannot_be_sent_is_logged_and_only_strict_raises(
     assert heard.state().status == "succeeded"
 
 
-# Fails (headway/attempts.py): the sum is made before what is added has been looked at, and TypeError comes out.
 def test_to_advance_by_what_is_no_number_is_a_report_that_cannot_be_sent() -> None:
     with run(strict=True), stage("read") as read:
         for by in ("one", None, Unsendable()):
@@ -252,7 +248,6 @@ def test_to_advance_by_what_is_no_number_is_a_report_that_cannot_be_sent() -> No
                 read.advance(by)  # type: ignore[arg-type]
 
 
-# Fails (headway/attempts.py): what is no number at all becomes a count that is unknown.
 def test_to_advance_by_nobody_knows_how_much_keeps_the_count() -> None:
     with run() as heard, stage("read") as read:
         read.advance(2)
@@ -327,7 +322,7 @@ def test_outside_a_task_exceptions_pass_as_they_are() -> None:
     with pytest.raises(ZeroDivisionError), stage("read"):
         _ = 1 / 0
     with pytest.raises(TypeError):
-        list(track(None, "chunk"))  # type: ignore[arg-type, type-var]
+        list(track(None, "chunk"))  # type: ignore[arg-type]
 
 
 # -- marks ---------------------------------------------------------------------------------------------------
@@ -353,7 +348,6 @@ def test_headers_say_what_may_be_known_before_a_task_starts() -> None:
     assert about(title="x" * 5000)["headway"]["title"] == "x" * 1999 + "…"
 
 
-# Fails (headway/stages.py): an owner that counts as false is not made into text, and so is nobody.
 def test_an_owner_numbered_zero_is_an_owner() -> None:
     assert about(owner=0) == {"headway": {"owner": "0"}}
 

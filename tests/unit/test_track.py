@@ -63,7 +63,6 @@ def test_an_item_is_counted_when_its_turn_is_over() -> None:
         assert stage_in(heard, "chunk").current == 0
 
 
-# Fails (headway/attempts.py): the total stays that of the first loop, so the count runs past it.
 def test_a_second_loop_over_the_same_stage_counts_on_towards_a_larger_total() -> None:
     with run() as heard:
         list(track([1, 2], "chunk"))
@@ -110,7 +109,6 @@ def test_a_loop_left_early_takes_the_outcome_of_the_task() -> None:
     assert statuses(failed_in_a_loop()) == {"chunk": "failed", "score": "waiting"}
 
 
-# Fails (headway/attempts.py): the stage of the loop is still open, and only stages that failed are looked at.
 def test_an_exception_in_a_loop_that_ends_the_task_names_the_stage_of_the_loop() -> None:
     error = failed_in_a_loop().state().error
     assert error is not None
@@ -128,7 +126,6 @@ def test_what_the_items_themselves_raise_fails_the_stage() -> None:
     assert (chunk.status, chunk.current, chunk.total) == ("failed", 1, None)
 
 
-# Fails (headway/attempts.py): what an iterable raises when it is asked for its length ends the task.
 def test_items_that_cannot_tell_their_number_are_iterated_all_the_same() -> None:
     class Shy(list[int]):
         def __len__(self) -> int:

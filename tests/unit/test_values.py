@@ -55,10 +55,10 @@ class Record(msgspec.Struct):
 class Model:
     """Looks like a pydantic model."""
 
-    model_fields = types.MappingProxyType({})
+    model_fields: Mapping[str, object] = types.MappingProxyType({})
 
     def __init__(self, **fields: object) -> None:
-        type(self).model_fields = dict.fromkeys(fields)  # type: ignore[assignment]
+        type(self).model_fields = dict.fromkeys(fields)
         vars(self).update(fields)
 
 
