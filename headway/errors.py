@@ -1,11 +1,11 @@
-"""Everything Headway raises. Each docstring is the message a person reads when no better one was given."""
+"""Everything Headway raises. A docstring's first line is the message when no better one was given."""
 
 
 class HeadwayError(Exception):
     """Something went wrong in Headway."""
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or self.__doc__)
+        super().__init__(message or (self.__doc__ or "").partition("\n")[0])
 
 
 class ConfigurationError(HeadwayError):

@@ -450,9 +450,7 @@ def _reading(
     last = fields.get(b"_last", b"").decode("latin-1")
     if not CURSOR.fullmatch(last):
         return Reading("gone", "0", {}, [], 0)
-    if (
-        cursor is None or cursor == last
-    ):  # equal ids mean equal pasts: no log is needed to verify this one
+    if cursor is None or cursor == last:  # equal ids mean equal pasts: no log is needed for this
         return Reading("same", last, fields, [], first)
     if cursor == "0":
         return Reading("same" if first == 1 else "trimmed", last, fields, entries, first)
@@ -460,9 +458,8 @@ def _reading(
         return Reading("same", last, fields, entries[1:], first)
     if seq_of(cursor) > seq_of(last):
         return Reading("ahead", last, fields, [], first)
-    return Reading(
-        "trimmed" if seq_of(cursor) < first or not first else "fork", last, fields, [], first
-    )
+    trimmed = seq_of(cursor) < first or not first
+    return Reading("trimmed" if trimmed else "fork", last, fields, [], first)
 
 
 def _state(subject: Subject, fields: dict[bytes, bytes]) -> State | None:

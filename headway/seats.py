@@ -16,7 +16,6 @@ from headway.journal import CURSOR, READ_COUNT, Reading, seq_of
 from headway.topics import frame
 
 UNKNOWN = ""  # a cursor that is none: the viewer was here, nobody can tell where
-RETRY_AHEAD = 0.25  # seconds between looks for events that Redis has lost and may get again
 
 
 def cursor_of(said: str | None, subject: Subject) -> str | None:
@@ -41,6 +40,7 @@ class Seat:
         self.resumed = False  # and they were exactly what it had missed
         self.greeted = False  # it has been told the flags no snapshot told it
         self.over = False
+        self.waits_until: float | None = None  # its cursor is ahead of the log
         self._generation = 0
         self._stir = stir
         self.topic = hub.attach(subject, self.wake)
@@ -74,9 +74,12 @@ class Seat:
         return not topic.holds(cursor)
 
     def catch_up(self, hub: Hub) -> list[bytes]:
-        """What follows the cursor, from the journal: waits for Redis."""
+        """What follows the cursor, from the journal: one read. Nothing while `waits_until` lies ahead."""
         cursor = UNKNOWN if self.cursor is None else self.cursor
-        reading = self._read(hub, cursor)
+        nowhere = Reading("fork", "0", {}, [], 0)
+        reading = nowhere if cursor == UNKNOWN else hub.replay(self.topic.subject, cursor)
+        if reading.past == "ahead" and time.monotonic() < self._ahead_until():
+            return []
         with hub.lock:
             if cursor == "0" and reading.past == "trimmed":
                 gap = Gap(reason="trimmed", first=1, last=reading.first - 1)
@@ -85,15 +88,10 @@ class Seat:
                 return self._replayed(reading)
             return [self._snapshot(self._gap(reading))]
 
-    def _read(self, hub: Hub, cursor: str) -> Reading:
-        if cursor == UNKNOWN:
-            return Reading("fork", "0", {}, [], 0)
-        deadline = time.monotonic() + AHEAD_SECONDS
-        while True:
-            reading = hub.replay(self.topic.subject, cursor)
-            if reading.past != "ahead" or time.monotonic() > deadline:
-                return reading
-            time.sleep(RETRY_AHEAD)
+    def _ahead_until(self) -> float:
+        """Until when what Redis has lost may come back. Its producer sending it again wakes the seat."""
+        self.waits_until = self.waits_until or time.monotonic() + AHEAD_SECONDS
+        return self.waits_until
 
     def _replayed(self, reading: Reading) -> list[bytes]:
         frames = [

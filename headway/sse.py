@@ -1,8 +1,8 @@
 """The text of an event stream, by https://html.spec.whatwg.org/multipage/server-sent-events.html. Pure.
 
-Every frame is one `data:` line of ASCII JSON, its `id:` first, so that no parser can tear it or find another
-frame inside. A heartbeat is a comment line without a blank line after it: some clients make an empty message
-of a comment block.
+Every frame is one `data:` line of ASCII JSON, in which no parser can find another frame. Its `id:` comes last:
+some clients take an id over before the frame is whole, and would never get the event of one that was torn. A
+heartbeat is a comment line without a blank line after it: some clients make an empty message of a comment block.
 """
 
 import re
@@ -14,10 +14,9 @@ _UNSAFE = re.compile(rb"[\r\n]+")
 
 def frame(data: bytes, *, id: str | None = None, event: str | None = None) -> bytes:
     """One event. `id` and `event` have been checked where they came from; `data` is JSON."""
-    head = f"id: {id}\n" if id else ""
-    if event:
-        head += f"event: {event}\n"
-    return b"%sdata: %s\n\n" % (head.encode("ascii"), _UNSAFE.sub(b" ", data))
+    name = f"event: {event}\n" if event else ""
+    cursor = f"id: {id}\n" if id else ""
+    return b"%sdata: %s\n%s\n" % (name.encode("ascii"), _UNSAFE.sub(b" ", data), cursor.encode("ascii"))
 
 
 def opening(retry_ms: int, heartbeat_seconds: float) -> bytes:

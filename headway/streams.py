@@ -17,7 +17,7 @@ from headway.hub import Hub
 from headway.seats import Seat
 from headway.settings import WebSettings
 
-OPEN_SECONDS = 2.0  # a stream opens without its first snapshot if Redis takes longer
+OPEN_SECONDS = 1.0  # a stream opens without its first snapshot if Redis takes longer
 RETRY_MS = (
     1000,
     3000,
@@ -94,7 +94,8 @@ class Stream:
         parts, behind = self._taken()
         for seat in behind:
             parts += self._caught_up(seat)
-        parts += self._flags()
+        if self._left:
+            parts += self._flags()
         now = time.monotonic()
         if parts:
             self._moved_at = self._wrote_at = now
@@ -142,11 +143,17 @@ class Stream:
     def _caught_up(self, seat: Seat) -> list[bytes]:
         try:
             frames = seat.catch_up(self._hub)
-            self.stir(seat)  # there may be more
-            return self._greeted(seat, frames)
         except JournalUnavailable:
-            self._try_again_at = time.monotonic() + TRY_AGAIN
+            self._try_again(time.monotonic() + TRY_AGAIN)
             return []
+        if frames:
+            self.stir(seat)  # there may be more
+        else:  # not yet: the hub wakes the seat when it hears of more, or time tells
+            self._try_again(seat.waits_until or time.monotonic() + TRY_AGAIN)
+        return self._greeted(seat, frames)
+
+    def _try_again(self, at: float) -> None:
+        self._try_again_at = min(at, self._try_again_at or at)
 
     def _greeted(self, seat: Seat, frames: list[bytes]) -> list[bytes]:
         """A viewer who goes on where it was has no snapshot to tell it whether its task is stalled."""

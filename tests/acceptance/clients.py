@@ -147,7 +147,8 @@ class Curl(_Led):
         with subprocess.Popen(
             [*command, self.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as curl:
-            assert curl.stdout and curl.stderr
+            assert curl.stdout
+            assert curl.stderr
             while chunk := curl.stdout.read1(65536):  # type: ignore[attr-defined]
                 self._opened += not opened
                 opened = True
@@ -162,10 +163,10 @@ class Curl(_Led):
 
 
 class Node(Client):
-    """A client of npm's, in a process of its own: see tests/js/watch.js."""
+    """A client of npm's, in a process of its own: see tests/js/listen.js."""
 
     def __init__(self, node: str, client: str, url: str) -> None:
-        self._process = Process([node, str(ROOT / "tests/js/watch.js"), client, url, *NAMES])
+        self._process = Process([node, str(ROOT / "tests/js/listen.js"), client, url, *NAMES])
         self._process.start()
 
     def _lines(self) -> list[dict[str, Any]]:

@@ -52,7 +52,9 @@ def node() -> str:
     program = require("node")
     if not PACKAGES.is_dir() or not shutil.which("curl"):
         give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-        give_up("curl is not installed, or the packages of tests/js are not: npm --prefix tests/js ci")
+        give_up(
+            "curl is not installed, or the packages of tests/js are not: npm --prefix tests/js ci"
+        )
     return program
 
 

@@ -59,9 +59,7 @@ def puppets(troupe: Puppets) -> Iterator[Puppets]:
     troupe.free()
 
 
-def test_viewers_see_the_whole_course_and_come_back_to_the_rest(
-    puppets: Puppets, web: Web
-) -> None:
+def test_viewers_see_the_whole_course_and_come_back_to_the_rest(puppets: Puppets, web: Web) -> None:
     puppet = puppets.start()
     url = f"{web.url}/headway/tasks/{puppet.id}/events"
     watches = [Watch(url) for _ in range(VIEWERS)]

@@ -6,12 +6,12 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests import proc
 from tests.acceptance.puppets import Puppet, Puppets
 from tests.processes import RedisServer, Web, wait_until
 from tests.watching import Told, Watch, assert_unbroken, identified
@@ -59,12 +59,8 @@ def url(web: Web, puppet: Puppet) -> str:
 
 def sockets(web: Web) -> int:
     """How many the worker of this gunicorn holds."""
-    (worker,) = Path(f"/proc/{web.pid}/task/{web.pid}/children").read_text().split()
-    count = 0
-    for descriptor in Path(f"/proc/{worker}/fd").iterdir():
-        with suppress(OSError):  # closed meanwhile
-            count += os.readlink(descriptor).startswith("socket:")
-    return count
+    (worker,) = proc.children(web.pid)
+    return len(proc.sockets(worker))
 
 
 def settled_sockets(web: Web) -> int:
@@ -146,7 +142,10 @@ def test_a_stream_without_events_is_closed_and_its_viewer_comes_back_by_cursor(
     with Watch(url(site, puppet), watch.parser.last_id) as watch:
         watch.until_type("emitted")
         puppet.end()
-        assert [each.seq for each in identified(watch.rest())] == [snapshot.seq + 1, snapshot.seq + 2]
+        assert [each.seq for each in identified(watch.rest())] == [
+            snapshot.seq + 1,
+            snapshot.seq + 2,
+        ]
 
 
 def test_heartbeats_do_not_keep_an_idle_stream_open(puppets: Puppets, web: Start) -> None:
@@ -220,7 +219,9 @@ def test_a_viewer_who_resets_its_connection_frees_its_place_at_once(
     wait_until(lambda: sockets(site) == before, 1, "its socket's end")
 
 
-def test_a_viewer_who_goes_on_sending_is_served_like_any_other(puppets: Puppets, web: Start) -> None:
+def test_a_viewer_who_goes_on_sending_is_served_like_any_other(
+    puppets: Puppets, web: Start
+) -> None:
     puppet = puppets.start()
     with Watch(url(web(), puppet)) as watch:
         watch.until_type("snapshot")
@@ -271,8 +272,7 @@ def told_slowly(site: Web, puppet: Puppet, events: int) -> list[Told]:
             puppet.do("emit_many", "token", 10_000, 300).said(said + 300)
         puppet.end()
         with Watch(url(site, puppet)) as late:  # the web process has heard it all, too
-            (end,) = identified(late.rest())
-            assert end.id == puppet.ids()[-1]
+            assert identified(late.rest())[-1].id == puppet.ids()[-1]
         return identified(slow.rest())
 
 
@@ -297,6 +297,65 @@ def test_a_viewer_who_reads_too_slowly_is_told_what_is_missing(
     assert snapshot.data["gap"]["reason"] == "trimmed"
     assert snapshot.data["gap"]["first"] == before[-1].seq + 1
     assert told[-1].id == puppet.ids()[-1]
+
+
+# -- history that is taken away ---------------------------------------------------------------------
+
+
+def forget(server: RedisServer, puppet: Puppet) -> None:
+    """Take its journal from Redis."""
+    server.cli("DEL", *(f"headway:t:{{{puppet.id}}}:{part}" for part in ("state", "log")))
+
+
+def test_a_journal_that_vanishes_is_told_as_a_loss_and_ends_the_stream(
+    server: RedisServer, puppets: Puppets, web: Start
+) -> None:
+    puppet = puppets.start().emit("token").said(2)
+    site = web()
+    with Watch(url(site, puppet)) as watch:
+        watch.until_type("snapshot")
+        forget(server, puppet)
+        told = watch.rest()
+        assert watch.parser.retry_ms
+    assert told[-1].type == "snapshot"
+    assert told[-1].id is None
+    assert told[-1].data["gap"]["reason"] == "fork"
+    assert told[-1].data["state"]["confirmed"] is False
+    with Watch(url(site, puppet), watch.parser.last_id) as watch:
+        assert watch.status == 404  # a plain client stops here
+
+
+def test_a_journal_that_vanishes_while_its_task_speaks_is_written_again_and_nobody_notices(
+    server: RedisServer, puppets: Puppets, web: Start
+) -> None:
+    puppet = puppets.start().emit("token", 1).said(2)
+    with Watch(url(web(), puppet)) as watch:
+        watch.until_type("snapshot")
+        forget(server, puppet)
+        puppet.emit("token", 2)
+        watch.until_type("emitted")
+        puppet.end()
+        told = identified(watch.rest())
+    assert [each.type for each in told] == ["snapshot", "emitted", "finished"]
+    assert [each.id for each in told] == puppet.ids()[1:]
+
+
+def test_another_history_under_the_same_id_is_told_as_a_loss(
+    server: RedisServer, puppets: Puppets, web: Start
+) -> None:
+    puppet = puppets.start().emit("token", 1).said(2)
+    with Watch(url(web(), puppet)) as watch:
+        before = watch.until_type("snapshot")
+        forget(server, puppet)
+        again = puppets.start(task=puppet.id)
+        told = watch.until(lambda told: told.type == "snapshot" and "gap" in told.data)
+        assert told[-1].data["gap"]["reason"] == "fork"
+        assert told[-1].data["state"]["status"] == "running"
+        assert told[-1].id != before.id
+        again.do("end", None).end()  # either of the two takes one
+        after = identified(watch.rest())
+    assert after[-1].id == again.ids()[-1]
+    assert after[-1].type == "finished"
 
 
 # -- Redis away ------------------------------------------------------------------------------------

@@ -249,7 +249,7 @@ def test_cursor_0_replays_all_that_the_log_holds(ended: Puppet, events: URL, zer
     with Watch(events(ended), zero.format(id=ended.id)) as watch:
         told = identified(watch.rest())
     assert [each.id for each in told] == ended.ids()
-    assert [each.type for each in told][0] == "started"
+    assert told[0].type == "started"
 
 
 GARBAGE = {

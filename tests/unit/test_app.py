@@ -98,7 +98,7 @@ def test_a_body_that_is_too_large_is_refused_unread(client, sent):
 
 
 def test_a_wrong_method_is_told_the_right_one(client):
-    answer = client.get("/tasks/paced")
+    answer = client.get("/documents")
     problem_of(answer, 405)
     assert "POST" in answer.headers["Allow"]
 
@@ -114,26 +114,6 @@ def test_a_broker_that_does_not_answer_is_a_503_that_says_what_to_set(client, mo
 
 def test_an_unknown_page_is_a_problem_document(client):
     problem_of(client.get("/nowhere"), 404)
-
-
-def test_the_page_allows_no_inline_code_and_has_none(client):
-    answer = client.get("/?task=some-id")
-    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
-    assert "unsafe-inline" not in answer.headers["Content-Security-Policy"]
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert " style=" not in answer.text
-    assert " onclick=" not in answer.text
-    assert 'data-events="/headway/tasks/some-id/events"' in answer.text
-
-
-@pytest.mark.parametrize(
-    "task", ['"><script>alert(1)</script>', "../..", "a/b", "\x00", "a?b", "é"]
-)
-def test_an_address_that_names_no_possible_task_shows_the_page_alone(client, task):
-    answer = client.get("/", query_string={"task": task})
-    assert answer.status_code == 200
-    assert 'data-events=""' in answer.text
-    assert "<script>" not in answer.text
 
 
 def test_health_says_nothing_of_redis(client):

@@ -147,7 +147,7 @@ def everything_said(celery: Celery, text: str) -> list[Event]:
 def received(event: Event) -> dict[str, Any]:
     """The event as a viewer has it, after making sure that it came as exactly one frame."""
     data = frame(Subject("task", TASK), ID, encode(event)).data
-    assert re.fullmatch(rb"id: t1/3-77\n(event: token\n)?data: [\x20-\x7f]+\n\n", data)
+    assert re.fullmatch(rb"(event: token\n)?data: [\x20-\x7f]+\nid: t1/3-77\n\n", data)
     told = [(each.event, each.id, each.data) for each in parse(data)]
     assert len(told) == 1
     assert by_httpx_sse(data) == by_sseclient(data) == told

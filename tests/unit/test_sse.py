@@ -76,9 +76,9 @@ SAID: list[tuple[object, bytes]] = [
 
 
 def expected_frame(wire: bytes, id: bytes | None = None, event: bytes | None = None) -> bytes:
-    lines = [b"id: " + id] if id else []
-    lines += [b"event: " + event] if event else []
-    return b"\n".join([*lines, b"data: " + wire]) + b"\n\n"
+    lines = [b"event: " + event] if event else []
+    lines += [b"data: " + wire, *([b"id: " + id] if id else [])]
+    return b"\n".join(lines) + b"\n\n"
 
 
 def framed(event: events.Event) -> bytes:
@@ -106,12 +106,12 @@ def names(values: list[tuple[Any, bytes]]) -> list[str]:
     ("id", "event", "expected"),
     [
         (None, None, b"data: {}\n\n"),
-        ("t1/3-77", None, b"id: t1/3-77\ndata: {}\n\n"),
+        ("t1/3-77", None, b"data: {}\nid: t1/3-77\n\n"),
         (None, "token", b"event: token\ndata: {}\n\n"),
-        ("t1/3-77", "token", b"id: t1/3-77\nevent: token\ndata: {}\n\n"),
+        ("t1/3-77", "token", b"event: token\ndata: {}\nid: t1/3-77\n\n"),
     ],
 )
-def test_a_frame_is_id_then_name_then_one_line_of_data(
+def test_a_frame_is_a_name_then_one_line_of_data_then_its_id(
     id: str | None, event: str | None, expected: bytes
 ) -> None:
     assert sse.frame(b"{}", id=id, event=event) == expected
