@@ -1,13 +1,14 @@
 """Sends tasks by name. The workers' code is not here, and need not be on this machine."""
 
 import os
-from dataclasses import asdict
+from typing import Any
 
 from celery import Celery
 from celery.exceptions import OperationalError
+from flask import url_for
+from flask.typing import ResponseReturnValue
 
 import headway.celery
-from app.paced import Paced
 from app.problems import Problem
 from headway import about
 
@@ -33,15 +34,23 @@ celery.conf.update(
 headway.celery.install(celery, tasks=["workers.*"])
 
 
-def start_paced(wanted: Paced) -> str:
-    """Send the task and return its id. A Problem says that the broker cannot be reached."""
-    title = f"Paced task: {wanted.stages} stages in {wanted.seconds:g} s"
+def start(name: str, *, title: str, **kwargs: Any) -> ResponseReturnValue:
+    """Send the task and answer 202 with where it can be watched. A Problem says that the broker is away."""
     try:
-        sent = celery.send_task("workers.paced", kwargs=asdict(wanted), headers=about(title=title))
+        sent = celery.send_task(name, kwargs=kwargs, headers=about(title=title))
     except OperationalError as error:
         raise Problem(
             503,
             "The task was not started: the broker does not answer. Check that it runs and that"
             " CELERY_BROKER_URL (or HEADWAY_REDIS_URL) points at it, then try again.",
         ) from error
-    return str(sent.id)
+    task = str(sent.id)
+    return {"task": task, **addresses(task)}, 202
+
+
+def addresses(task: str) -> dict[str, str]:
+    """Where a task can be watched."""
+    return {
+        "events": url_for("headway.events", task=task),
+        "state": url_for("headway.state", task=task),
+    }

@@ -227,8 +227,15 @@ _STAGE = "__headway_stage__"  # on an exception: the innermost stage that it has
 
 
 def stage_of(error: BaseException) -> str | None:
-    stage: str | None = error.__dict__.get(_STAGE)
-    return stage
+    """The stage that this exception has failed, or the one it was made of."""
+    seen: BaseException | None = error
+    for _ in range(10):  # chains may be made into rings
+        if seen is None:
+            return None
+        if stage := seen.__dict__.get(_STAGE):
+            return str(stage)
+        seen = seen.__cause__
+    return None
 
 
 def _length(items: Iterable[Any]) -> int | None:

@@ -170,9 +170,7 @@ def _state_route(task: str) -> Response:
         state = _edge().hub.state(subject)
     except JournalUnavailable as error:
         current_app.logger.warning("The state of task %s cannot be told: %s", task, error)
-        raise Problem(
-            503, "Not now", "Redis does not answer; try again."
-        ) from error
+        raise Problem(503, "Not now", "Redis does not answer; try again.") from error
     if state is None:
         raise _unknown([task])
     return Response(

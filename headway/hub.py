@@ -216,14 +216,15 @@ class Hub:
 
     def _fill_some(self) -> bool:
         with self.lock:
+            feed = self._feed
             topics = [topic for topic in self._fills if topic.acknowledged][:READ_AT_ONCE]
             wanted = [(topic.subject, topic.cursor) for topic in topics]
         if not topics:
             return False
         readings = self._journal.read(wanted)
         with self.lock:
-            for topic, reading in zip(topics, readings, strict=True):
-                if topic.acknowledged:  # else the link broke meanwhile, and all are read again
+            if self._feed is feed:  # else the link broke meanwhile, and all are read again
+                for topic, reading in zip(topics, readings, strict=True):
                     self._fills.discard(topic)
                     self._integrate(topic, reading)
         return True
@@ -243,13 +244,20 @@ class Hub:
         elif reading.past != "gone":
             self._fork(topic, reading)
         topic.ready.set()
-        heard, topic.heard = topic.heard, []
-        for message in heard:
-            if topic.live and (
-                message.previous == topic.cursor or seq_of(message.id) > seq_of(topic.cursor or "")
-            ):
-                self._hear(message)
+        self._take_heard(topic)
         self._wake(topic)
+
+    def _take_heard(self, topic: Topic) -> None:
+        """Go on with what came during the read. What does not follow is looked for once more, then not believed."""
+        heard, topic.heard = topic.heard, []
+        for i, message in enumerate(heard):
+            if message.previous == topic.cursor:
+                topic.append(message.id, message.payload)
+            elif seq_of(message.id) > seq_of(topic.cursor or "") and message.id != topic.doubted:
+                topic.doubted = message.id
+                topic.heard = heard[i:]
+                self._refill(topic)
+                return
 
     def _miss(self, topic: Topic, reading: Reading) -> None:
         now = time.monotonic()

@@ -16,7 +16,11 @@ def frame(data: bytes, *, id: str | None = None, event: str | None = None) -> by
     """One event. `id` and `event` have been checked where they came from; `data` is JSON."""
     name = f"event: {event}\n" if event else ""
     cursor = f"id: {id}\n" if id else ""
-    return b"%sdata: %s\n%s\n" % (name.encode("ascii"), _UNSAFE.sub(b" ", data), cursor.encode("ascii"))
+    return b"%sdata: %s\n%s\n" % (
+        name.encode("ascii"),
+        _UNSAFE.sub(b" ", data),
+        cursor.encode("ascii"),
+    )
 
 
 def opening(retry_ms: int, heartbeat_seconds: float) -> bytes:

@@ -43,6 +43,7 @@ class Topic:
         self.acknowledged = False
         self.live = False  # heard without a hole since it was last read
         self.heard: list[Message] = []  # came while it was not
+        self.doubted: str | None = None  # a message's id that no read has confirmed yet
         self.missing_since: float | None = None  # Redis has less than was seen; it may come back
         self.idle_since = time.monotonic()
         self._state: State | None = None

@@ -6,7 +6,9 @@ from celery import Celery
 
 import headway.celery
 
-app = Celery("workers", include=["workers.paced"])
+INCLUDED = ["workers.paced", "workers.documents", "workers.videos", "workers.graphs"]
+
+app = Celery("workers", include=INCLUDED)
 app.conf.update(
     broker_url=os.environ.get("CELERY_BROKER_URL")
     or os.environ.get("HEADWAY_REDIS_URL")

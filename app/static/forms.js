@@ -1,0 +1,106 @@
+// Sends a form's request, shows how far an upload is, and says beside each field what is wrong with it.
+
+import { say, size } from "./dom.js";
+
+/** A refusal: `errors` name fields, as in the site's problem documents. */
+class Refusal extends Error {
+  constructor(message, errors = []) {
+    super(message);
+    this.errors = errors;
+  }
+}
+
+async function answerOf(status, text) {
+  let said = {};
+  try {
+    said = JSON.parse(text);
+  } catch {
+    // a proxy's own page
+  }
+  if (status >= 200 && status < 300) return said;
+  throw new Refusal(said.detail ?? `The server answered ${status}. Try again in a moment.`, said.errors);
+}
+
+/** POST an object as JSON. */
+export async function postJson(url, body) {
+  let answer;
+  try {
+    answer = await fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  } catch {
+    throw new Refusal(navigator.onLine ? "The server cannot be reached. Try again in a moment." : "You are offline.");
+  }
+  return answerOf(answer.status, await answer.text());
+}
+
+/** POST a file. Not with fetch, which cannot tell how far it is. */
+export function postFile(url, file, told) {
+  const form = new FormData();
+  form.append("file", file);
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", url);
+    request.upload.onprogress = ({ loaded, total }) => told(Math.min(loaded, file.size), Math.min(total, file.size));
+    request.upload.onload = () => told(file.size, file.size);
+    request.onload = () => resolve(answerOf(request.status, request.responseText));
+    request.onerror = () => reject(new Refusal(navigator.onLine ? "The upload was interrupted. Try again." : "You are offline."));
+    request.send(form);
+  });
+}
+
+/** How far the upload is: bytes that have left this machine, and then that the answer is awaited. */
+export function showUpload(form, sent, total) {
+  const box = form.querySelector(".upload");
+  box.hidden = false;
+  box.querySelector("progress").value = total ? sent / total : 0;
+  say(box.querySelector("p"), sent < total ? `Uploading: ${size(sent)} of ${size(total)}` : "Uploaded. Starting…");
+}
+
+function clear(form) {
+  form.querySelector(".upload").hidden = true;
+  say(form.querySelector(".refusal"), "");
+  for (const node of form.querySelectorAll(".mistake")) say(node, "");
+  for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+}
+
+/** Each mistake beside its field, all that have no place at the form's end. */
+export function refuse(form, { message, errors = [] }) {
+  clear(form);
+  const places = [...form.querySelectorAll(".mistake")].filter((node) => node.offsetParent);
+  let first = null;
+  let placed = 0;
+  for (const { field, detail } of errors) {
+    const node = places.find(({ dataset }) => dataset.field === field) ?? places.find(({ dataset }) => dataset.field === "nodes");
+    if (!node) continue;
+    const own = node.dataset.field === field;
+    say(node, [node.textContent, own ? sentence(detail) : `${field} ${detail}.`].filter(Boolean).join(" "));
+    const control = form.elements[node.dataset.field];
+    control.setAttribute("aria-invalid", "true");
+    control.setAttribute("aria-describedby", (node.id ||= `mistake-${form.dataset.kind}-${node.dataset.field}`));
+    first ??= control;
+    placed++;
+  }
+  say(form.querySelector(".refusal"), placed && placed === errors.length ? "" : message);
+  first?.focus();
+}
+
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
+
+/** Do this at most once at a time; what it throws is said in the form. */
+export async function submit(form, work) {
+  if (form.dataset.busy) return;
+  form.dataset.busy = "true";
+  form.setAttribute("aria-busy", "true");
+  clear(form);
+  try {
+    await work();
+    clear(form);
+  } catch (error) {
+    if (!(error instanceof Refusal)) console.error(error);
+    refuse(form, error instanceof Refusal ? error : { message: "That did not work. Reload the page and try again." });
+  } finally {
+    delete form.dataset.busy;
+    form.removeAttribute("aria-busy");
+  }
+}
+
+export { Refusal };

@@ -1,0 +1,73 @@
+// @ts-check
+// How long, how many: the same words in every user interface. Replace `words` to say them in another language.
+
+/** @import { Stage, State, Watched } from "./types.js" */
+
+export const words = {
+  units: ["s", "min", "h", "d"],
+  few: "a few seconds",
+  about: (/** @type {string} */ time) => `about ${time}`,
+  over: "taking longer than usual",
+  of: (/** @type {string} */ current, /** @type {string} */ total) => `${current} of ${total}`,
+  count: (/** @type {number} */ n, /** @type {string} */ unit) => (n === 1 ? unit : `${unit}s`),
+};
+
+const SIZES = [1, 60, 3600, 86_400]; // seconds
+const STEPS = [1, 2, 3, 5, 10, 15, 20, 30, 40, 50]; // of seconds: an estimate must not look exact
+
+const sizeOf = (/** @type {number} */ seconds) => SIZES.findLastIndex((size) => seconds >= size);
+
+/** "0.4 s", "12 s", "3 min 05 s", "2 h 10 min"; "" for what is unknown. @param {number | null | undefined} seconds */
+export function formatDuration(seconds) {
+  if (seconds == null || !(seconds >= 0)) return "";
+  if (seconds < 9.95) return `${seconds.toFixed(1)} ${words.units[0]}`;
+  const whole = Math.round(seconds);
+  const at = sizeOf(whole);
+  const first = `${Math.floor(whole / SIZES[at])} ${words.units[at]}`;
+  if (!at) return first;
+  const rest = Math.floor((whole % SIZES[at]) / SIZES[at - 1]);
+  return `${first} ${String(rest).padStart(at < 3 ? 2 : 1, "0")} ${words.units[at - 1]}`;
+}
+
+/** A number and its unit, coarsely. @param {number} seconds @returns {[number, string]} */
+function roughly(seconds) {
+  const at = seconds < 55 ? 0 : Math.max(1, sizeOf(seconds * 1.02));
+  const step = STEPS.find((step) => seconds <= step * 1.1) ?? 50;
+  return [at ? Math.max(1, Math.round(seconds / SIZES[at])) : step, words.units[at]];
+}
+
+/**
+ * "a few seconds", "about 20 s", "about 3 min", and for a range "20–40 s". Of a state: the time left now, "" when
+ * nobody can say, "taking longer than usual" when it is over what its running stages usually take.
+ * @param {number | readonly [number, number] | State | Watched | null | undefined} what
+ * @param {number} [now] unix seconds of the server's clock
+ * @returns {string}
+ */
+export function formatEta(what, now) {
+  if (what == null) return "";
+  if (typeof what === "number") {
+    if (!(what >= 0)) return "";
+    return what < 5 ? words.few : words.about(roughly(what).join(" "));
+  }
+  if ("stages" in what) return left(what, now ?? Date.now() / 1000 + ("clock_offset" in what ? what.clock_offset : 0));
+  const [[low, lowUnit], [high, unit]] = [roughly(what[0]), roughly(what[1])];
+  if (low === high && lowUnit === unit) return words.about(`${high} ${unit}`);
+  return lowUnit === unit ? `${low}–${high} ${unit}` : `${low} ${lowUnit} – ${high} ${unit}`;
+}
+
+/** @param {State} state @param {number} now */
+function left({ status, remaining, updated_at, stages }, now) {
+  if (status !== "running") return "";
+  const late = (/** @type {Stage} */ stage) =>
+    stage.status === "running" && stage.expected && now - (stage.started_at ?? now) > stage.expected[1];
+  if (stages.some(late)) return words.over;
+  return remaining == null ? "" : formatEta(Math.max(0, remaining - (now - (updated_at ?? now))));
+}
+
+/** "211 of 340 chunks", "1,204 records", "" where nothing is counted. @param {Partial<Stage>} stage */
+export function formatCount({ current = null, total = null, unit = null }) {
+  if (current == null && total == null) return "";
+  const [said, all] = [current ?? 0, total].map((n) => n?.toLocaleString() ?? "");
+  const counted = total == null ? said : words.of(said, all);
+  return unit ? `${counted} ${words.count(total ?? current ?? 0, unit)}` : counted;
+}
