@@ -70,7 +70,7 @@ class Outbox:
     @property
     def over(self) -> bool:
         """Nothing more will come of it: its source has ended and Redis has it, or wants no more."""
-        return self.ended and (self._closed or self.empty.is_set())
+        return self.ended and self.empty.is_set()
 
     def end(self) -> None:
         """Its source says no more, whether or not it has said how it ended."""

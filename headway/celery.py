@@ -91,7 +91,7 @@ class Lifecycle:
         facts = _facts(name, about)
         del facts["queued_at"]  # it is the event's own time
         reported.send(sender=name, source=source, event=events.Queued(task=task, at=now, **facts))
-        self.publisher.wait(source)
+        self.publisher.flusher.wait(source)
 
     def _tracked(self, name: str, task: str, about: Any, registered: Any) -> bool:
         if name.startswith("celery."):
@@ -140,7 +140,7 @@ class Lifecycle:
             sender=task,
             worker=values.text(request.hostname or socket.gethostname(), MOST_NAME),
             facts=_facts(task.name, about),
-            learned=self.publisher.learned(task.name),
+            learned=self.publisher.flusher.learned(task.name),
             strict=self.settings.strict,
         )
         stages.declare(attempt, stages.declared_by(task) or ())
@@ -184,7 +184,7 @@ class Lifecycle:
                 self._fail(attempt, exception)
             attempt.close()
             attempts.leave(attempt)
-            self.publisher.end(attempt.execution)
+            self.publisher.flusher.end(attempt.execution)
 
     def leaving(self, **_: Any) -> None:
         """The process ends in an orderly way."""
@@ -197,7 +197,7 @@ class Lifecycle:
         source = events.Supervisor(task=task, retries=-1, boot="")
         event = events.Finished(task=task, at=time.time(), status="cancelled")
         reported.send(sender=None, source=source, event=event)
-        publisher.wait(source)
+        publisher.flusher.wait(source)
 
     # -- saying it -------------------------------------------------------------------------------------------
 

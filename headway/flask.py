@@ -5,7 +5,6 @@ details (RFC 9457) whose `detail` says how to mend them.
 """
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -111,20 +110,18 @@ class _Edge:
     def __init__(self, settings: WebSettings, cancel: Callable[[str], None] | None) -> None:
         self.settings = settings
         self.cancel = cancel
-        self._lock = threading.Lock()
-        self._hub: Hub | None = None
+        self._hubs: dict[int, Hub] = {}
 
     @property
     def hub(self) -> Hub:
-        """The hub of this very process: one made before a fork belongs to the parent."""
-        hub = self._hub
-        if hub is None or hub.pid != os.getpid():
-            with self._lock:
-                if self._hub is None or self._hub.pid != os.getpid():
-                    self._hub = Hub(
-                        Journal(self.settings.redis_url, timeout=REDIS_SECONDS, connections=2)
-                    )
-                hub = self._hub
+        """The hub of this very process: one made before a fork belongs to the parent.
+
+        No lock: made before gevent patched threads, it would stop the process when two requests are the first.
+        """
+        hub = self._hubs.get(os.getpid())
+        if hub is None:
+            journal = Journal(self.settings.redis_url, timeout=REDIS_SECONDS, connections=2)
+            hub = self._hubs.setdefault(os.getpid(), Hub(journal))
         return hub
 
 

@@ -33,7 +33,9 @@ READ_AT_ONCE = 200  # subjects per round of the filler
 
 
 class Hub:
-    """Its methods may be called from any thread. It starts with the first subject and ends with its process."""
+    """Its methods may be called from any thread. It starts with the first subject and ends with its process:
+    neither its threads nor its connection survive a fork.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self.pid = (

@@ -29,38 +29,44 @@ EXIT_SECONDS = 1.0  # an orderly exit waits this long for what is still unsent
 
 
 class Publisher:
-    """Connect it to `reported`. It never raises and never blocks; only `wait` and `flush` wait, and not for long."""
+    """Connect it to `reported`. It never raises; what it is told it passes to the flusher of this very process."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._pid = 0
-        self._forked()
-        os.register_at_fork(after_in_child=self._forked)
+        self._flushers: dict[str, Flusher] = {}  # at most one
+        # A thread does not survive a fork, and a backlog copied with it would be sent twice.
+        os.register_at_fork(after_in_child=self._flushers.clear)
         atexit.register(self.flush, EXIT_SECONDS)
 
-    def _forked(self) -> None:
-        """A thread does not survive a fork, and a backlog copied with it would be sent twice."""
-        self._guard = threading.Lock()
-        self._pid = 0
-
-    def _own(self) -> None:
-        """Make what belongs to one process, when it is first needed: gevent may patch until then."""
-        with self._guard:
-            if self._pid == os.getpid():
-                return
-            self._lock = threading.Lock()
-            self._wake = threading.Event()
-            self._outboxes: dict[Source, Outbox] = {}
-            self._started = False
-            self._away = False  # Redis is: nobody waits for it meanwhile
-            self._learned: dict[str, tuple[dict[str, Usual], float]] = {}
-            self._curious: set[str] = set()
-            self._lessons: deque[State] = deque(maxlen=100)
-            self._pid = os.getpid()
+    @property
+    def flusher(self) -> "Flusher":
+        """Made when it is first needed, without a lock: gevent may patch threads until then."""
+        here = self._flushers.get("here")
+        return here or self._flushers.setdefault("here", Flusher(self._journal))
 
     def __call__(self, *, event: Event, source: Source, **_: Any) -> None:
-        if not self._pid:
-            self._own()
+        self.flusher.put(event, source)
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until nothing is left to send; False when that took too long."""
+        return not self._flushers or self.flusher.flush(seconds)
+
+
+class Flusher:
+    """A process's backlog, and the thread that sends it. Only `wait`, `end` and `flush` hold their caller."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._outboxes: dict[Source, Outbox] = {}
+        self._started = False
+        self._away = False  # Redis is: nobody waits for it meanwhile
+        self._learned: dict[str, tuple[dict[str, Usual], float]] = {}
+        self._curious: set[str] = set()
+        self._lessons: deque[State] = deque(maxlen=100)
+
+    def put(self, event: Event, source: Source) -> None:
         with self._lock:
             outbox = self._outboxes.get(source) or self._new_outbox(source)
             urgent = outbox.put(event)
@@ -71,7 +77,7 @@ class Publisher:
             self.wait(source)
 
     def _stir(self) -> None:
-        """Have the flusher look; start it if nobody has."""
+        """Have the thread look; start it if nobody has."""
         with self._lock:
             starts, self._started = not self._started, True
         if starts:
@@ -80,8 +86,6 @@ class Publisher:
 
     def wait(self, source: Source) -> None:
         """Hold the caller until Redis has all this source said, within what is left of the source's patience."""
-        if not self._pid:
-            return
         with self._lock:
             outbox = self._outboxes.get(source)
         if outbox is None or self._away or outbox.patience <= 0:
@@ -93,8 +97,6 @@ class Publisher:
     def end(self, source: Source) -> None:
         """The source says no more. Holds the caller as `wait` does."""
         self.wait(source)
-        if not self._pid:
-            return
         with self._lock:
             if outbox := self._outboxes.get(source):
                 outbox.end()
@@ -102,8 +104,6 @@ class Publisher:
 
     def flush(self, seconds: float) -> bool:
         """Wait until nothing is left to send; False when that took too long."""
-        if not self._pid:
-            return True
         deadline = time.monotonic() + seconds
         with self._lock:
             waiting = list(self._outboxes.values())
@@ -111,8 +111,6 @@ class Publisher:
 
     def learned(self, name: str) -> dict[str, Usual]:
         """How long this task's stages usually take: filled in later if it is not known yet, and kept fresh."""
-        if not self._pid:
-            self._own()
         learned, age = self._learned.get(name) or ({}, 0.0)
         self._learned[name] = (learned, age)
         if time.monotonic() - age > LEARNED_FRESH:

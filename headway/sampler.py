@@ -20,14 +20,14 @@ class Sampled(Protocol):
 
 
 class Sampler:
-    """One daemon thread (a greenlet under gevent) per process, started by the first attempt."""
+    """One daemon thread (a greenlet under gevent) per process, started by the first attempt.
+
+    It has no lock: one that was made before gevent patched threads would stop a whole process of greenlets.
+    """
 
     def __init__(self) -> None:
         self._attempts: set[Sampled] = set()
-        self._lock = threading.Lock()
-        self._some: threading.Event | None = (
-            None  # made with the thread: gevent may patch until then
-        )
+        self._some: dict[str, threading.Event] = {}  # at most one, made when it is first needed
         # A thread does not survive a fork, and its attempts are the parent's: in the child they are inert.
         os.register_at_fork(after_in_child=self._forked)
 
@@ -35,29 +35,31 @@ class Sampler:
         for attempt in self._attempts:
             attempt.forked()
         self._attempts = set()
-        self._lock = threading.Lock()
-        self._some = None
+        self._some = {}
 
     def watch(self, attempt: Sampled) -> None:
-        with self._lock:
-            self._attempts.add(attempt)
-            starts, self._some = self._some is None, self._some or threading.Event()
-            self._some.set()
-        if starts:
-            threading.Thread(
-                target=self._run, args=(self._some,), name="headway-sampler", daemon=True
-            ).start()
+        self._attempts.add(attempt)
+        some = self._some.get("some")
+        if some is None:
+            made = threading.Event()
+            some = self._some.setdefault("some", made)
+            if some is made:
+                threading.Thread(
+                    target=self._run, args=(some,), name="headway-sampler", daemon=True
+                ).start()
+        some.set()
 
     def forget(self, attempt: Sampled) -> None:
-        with self._lock:
-            self._attempts.discard(attempt)
-            if self._some and not self._attempts:
-                self._some.clear()
+        self._attempts.discard(attempt)
 
     def _run(self, some: threading.Event) -> None:
         while True:
             some.wait()
             time.sleep(SAMPLE_SECONDS)
+            if not self._attempts:
+                some.clear()
+                if self._attempts:  # one came between the two
+                    some.set()
             for attempt in list(self._attempts):
                 try:
                     attempt.sample()

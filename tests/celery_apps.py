@@ -16,15 +16,18 @@ NOWHERE = "redis://localhost:1/0"
 
 
 class NoPublisher:
-    """Carries nothing anywhere."""
+    """Carries nothing anywhere, and is its own flusher."""
 
     def __init__(self, journal: object) -> None:
-        pass
+        self.flusher = self
 
     def __call__(self, **_: object) -> None:
         pass
 
     def wait(self, source: object) -> None:
+        pass
+
+    def end(self, source: object) -> None:
         pass
 
     def flush(self, seconds: float) -> bool:

@@ -65,7 +65,7 @@ function clear(form) {
 /** Each mistake beside its field, all that have no place at the form's end. */
 export function refuse(form, { message, errors = [] }) {
   clear(form);
-  const places = [...form.querySelectorAll(".mistake")].filter((node) => node.offsetParent);
+  const places = [...form.querySelectorAll(".mistake")].filter((node) => !node.closest("[hidden]"));
   let first = null;
   let placed = 0;
   for (const { field, detail } of errors) {

@@ -6,9 +6,8 @@ import { postJson, Refusal, submit } from "./forms.js";
 const { nodes, needs } = JSON.parse(document.getElementById("nodes").textContent);
 const drawing = document.getElementById("drawing");
 
-// It has no task: its stages are shown as what they are, not as waiting for something.
-const kinds = Object.fromEntries(nodes.map(({ id, kind }) => [id, kind]));
-drawing.texts = { waiting: "", graph: "Drawing", label: ({ key }) => `${key} · ${kinds[key]}` };
+// It has no task: nothing in it waits for anything, and its nodes are all there is to say.
+drawing.texts = { graph: "Drawing" };
 drawing.state = {
   title: "Agent graph",
   status: "queued",

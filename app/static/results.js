@@ -78,9 +78,9 @@ function graph(stages, result) {
   const last = new Set(result?.last ?? []);
   return found.map(({ key, label, data }) => make("details", { open: last.has(key) && !data.tokens },
     make("summary", {}, label ?? key),
-    data.values ? values(data.values) : make("p", { class: "text" }, data.text),
-    data.url ? make("p", {}, make("a", { href: own(data.url) }, `Stored, ${size(data.bytes)}`)) : "",
-    data.characters ? make("p", { class: "quiet" }, `The beginning of ${counted(data.characters, "character")}`) : ""));
+    data.url ? make("p", {}, make("a", { href: own(data.url) }, "What was stored"), `, ${size(data.bytes)}`)
+      : data.values ? values(data.values) : make("p", { class: "text" }, data.text),
+    data.characters && !data.url ? make("p", { class: "quiet" }, `The beginning of ${counted(data.characters, "character")}`) : ""));
 }
 
 const values = (all) => facts(...Object.entries(all).slice(0, MOST_VALUES)

@@ -89,7 +89,7 @@ function title({ status, progress, title, name }) {
   say(document.getElementById("title"), what);
   const far = status === "running" && progress != null ? `${Math.floor(progress * 100)}% · ` : "";
   const mark = { succeeded: "✓ ", failed: "✕ " }[status] ?? far;
-  const said = `${mark}${what} – Headway`;
+  const said = `${mark}${what} · Headway`;
   if (document.title !== said) document.title = said;
 }
 
@@ -109,7 +109,7 @@ function drawAnswers() {
   for (const [node, text] of texts) {
     let shown = [...card.children].find(({ dataset }) => dataset.node === node);
     if (!shown) {
-      shown = make("div", { class: "answer", "data-node": node }, make("h3", {}, node), make("p"));
+      shown = make("div", { class: "answer", "data-node": node }, make("h3", {}, `Written by “${node}”`), make("p"));
       card.append(shown);
     }
     const going = state?.stages.some(({ key, status }) => key === node && status === "running");
@@ -152,6 +152,7 @@ function drawLog() {
 // -- going ----------------------------------------------------------------------------------------------------
 
 let watching = false;
+const nodeNames = { label: ({ key }) => key }; // without its kind a node's name fits into its box
 
 function show(now) {
   state = now;
@@ -163,8 +164,9 @@ function show(now) {
     if (!isEnded(now)) watch(task, { baseUrl: element.base, onEvent: take }).subscribe(() => {});
   }
   // Words told before this page was here are in the log alone.
-  if (now.name === "workers.graphs" && now.cursor) history();
-  else if (now.name === "workers.graphs" && isEnded(now)) history();
+  if (now.name !== "workers.graphs") return;
+  if (element.texts.label !== nodeNames.label) element.texts = nodeNames;
+  if (now.cursor || isEnded(now)) history();
 }
 
 element.addEventListener("headway:change", ({ detail }) => show(detail));

@@ -114,19 +114,17 @@ export function createClient(options = {}) {
   const topics = new Map();
   const source = (options.share ?? streams)(options, topics);
 
-  const page = {
-    /** @param {any} event */
-    handleEvent({ type, persisted }) {
-      if (type === "pagehide") source.pause();
-      else if (type === "online" || persisted) source.renew();
-      else if (type !== "pageshow" && globalThis.document?.visibilityState !== "hidden") source.renew(null, true);
-    },
-  };
+  /** What happens to the page. @param {any} event */
+  function heed({ type, persisted }) {
+    if (type === "pagehide") source.pause();
+    else if (type === "online" || persisted) source.renew();
+    else if (type !== "pageshow" && globalThis.document?.visibilityState !== "hidden") source.renew(null, true);
+  }
 
   /** Those who are watched have changed. A page out of sight keeps its connection; one that is put away must have none. */
   function changed() {
     const act = topics.size ? globalThis.addEventListener : globalThis.removeEventListener;
-    for (const type of ["online", "pagehide", "pageshow", "resume", "visibilitychange"]) act?.(type, page);
+    for (const type of ["online", "pagehide", "pageshow", "resume", "visibilitychange"]) act?.(type, heed);
     source.changed();
   }
 

@@ -3,12 +3,14 @@
 
 import { readChunks } from "./sse.js";
 
-/** @import { ClientOptions, Wishes } from "./types.js" */
+/** @import { ClientOptions, LinkError, Wishes } from "./types.js" */
 
 const HEARTBEAT_MS = 15_000; // until the server says its own
 const MOST_RETRY_MS = 60_000; // of `retry:`
 const MOST_RETRY_AFTER_MS = 600_000;
 const PASSING = [408, 425, 429]; // and 5xx: worth another try
+/** @type {Record<number, LinkError["code"]>} */
+const CODES = { 200: "not_a_stream", 401: "unauthorized", 403: "forbidden", 404: "not_found", 410: "gone" };
 
 /** @param {ClientOptions} options @param {Wishes} wishes */
 export function connect({ token, headers, credentials, fetch, silenceMs, retry }, wishes) {
@@ -92,7 +94,7 @@ export function connect({ token, headers, credentials, fetch, silenceMs, retry }
         if (mine.aborted) return;
         leave();
         const message = problem.detail ?? problem.title ?? `No event stream: HTTP ${status}`;
-        if (wishes.refused({ status, message }, problem.tasks)) attempt();
+        if (wishes.refused({ status, code: CODES[status] ?? "refused", message }, problem.tasks)) attempt();
       }
     }
 

@@ -9,7 +9,7 @@ const JOIN_MS = 50; // tasks asked for within this time begin with one request
 const MOST_TASKS = 1000; // of one stream
 const MOST_IN_URL = 50; // tasks; for more, or a longer URL, POST
 const MOST_URL = 2000; // characters: some proxies cut at 2 KiB
-const ID = /^[\w.:-]{1,128}$/;
+const ID = /^[\w.:-]{1,128}$/; // such ids can stand in a URL as they are
 
 /** @type {Share} */
 export function streams(options, topics) {
@@ -29,7 +29,7 @@ export function streams(options, topics) {
       const { url } = topic;
       if (topic.over || placed.has(topic)) continue;
       if (!url && !ID.test(topic.id)) {
-        topic.end({ status: 404, message: "This cannot be the id of a task." });
+        topic.end({ status: 404, code: "not_found", message: "This cannot be the id of a task." });
         continue;
       }
       let stream = [...all].find((each) => !url && !each.url && each.wanted.size < MOST_TASKS);
@@ -174,11 +174,11 @@ function requestFor(url, topics, baseUrl = "/headway") {
   const [{ id, state }] = topics;
   if (topics.length === 1) {
     return {
-      url: url ?? `${base}/tasks/${encodeURIComponent(id)}/events`,
+      url: url ?? `${base}/tasks/${id}/events`,
       headers: state.cursor ? { "Last-Event-ID": state.cursor } : {},
     };
   }
-  const asked = topics.map(({ id, state: { cursor } }) => `task=${encodeURIComponent(id)}${cursor ? `@${cursor}` : ""}`);
+  const asked = topics.map(({ id, state: { cursor } }) => `task=${id}${cursor ? `@${cursor}` : ""}`);
   const get = `${base}/events?${asked.join("&")}`;
   if (topics.length <= MOST_IN_URL && get.length <= MOST_URL) return { url: get };
   const body = JSON.stringify(Object.fromEntries(topics.map(({ id, state }) => [id, state.cursor])));

@@ -80,9 +80,10 @@ export interface State<R = any> {
 /** The connection, not the task: `closed` after the task's end, `close()`, or a refusal that trying again cannot mend. */
 export type Link = "idle" | "connecting" | "open" | "reconnecting" | "offline" | "closed";
 
-/** Why there will be no more: what the server answered. A status of 200 is no error but no event stream either. */
+/** Why there will be no more: what the server answered. */
 export interface LinkError {
   status: number;
+  code: "unauthorized" | "forbidden" | "not_found" | "gone" | "not_a_stream" | "refused";
   message: string;
 }
 
@@ -171,6 +172,26 @@ export interface Client {
   watch<R = any>(id: string, options?: TaskOptions): Watch<R>;
   /** Close all its watches. */
   close(): void;
+}
+
+export interface HookOptions extends WatchOptions {
+  /** A client of yours; then what is said of the connection here is not used. */
+  client?: Client;
+  /** Render again only when this part of it changes. An object is compared by its fields. */
+  select?: (watched: Watched) => any;
+}
+
+export interface UseTask {
+  <R = any>(id: string | null | undefined, options?: HookOptions & { select?: undefined }): Watched<R>;
+  <T, R = any>(id: string | null | undefined, options: HookOptions & { select: (watched: Watched<R>) => T }): T;
+}
+
+/** As much of React, 18 or later, as the hook needs. */
+export interface ReactLike {
+  useEffect(effect: () => void): void;
+  useMemo<T>(make: () => T, deps: readonly unknown[]): T;
+  useRef<T>(initial: T): { current: T };
+  useSyncExternalStore<T>(subscribe: (changed: () => void) => () => void, get: () => T, getServer?: () => T): T;
 }
 
 /** One line, or block of lines, of an event stream. `id` is the event's own; `last_id` is what to return with. */

@@ -1,26 +1,36 @@
-"""The plain page in a real browser: what somebody sees, hears and types."""
+"""The pages in a real browser: what somebody sees, hears and types, from a click to the result."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
-from tests.browser.demonstration import demonstration
-from tests.processes import Web
+from tests.pipelines import Site, site
+from tests.processes import ROOT, RedisServer, Web, Worker
 
-SECONDS = 15_000  # milliseconds that a condition is waited for
+SECONDS = 20_000  # milliseconds that a condition is waited for
+LONG = 90_000  # for a video on a busy machine
+AXE = ROOT / "tests/js/node_modules/axe-core/axe.min.js"
 
-# Everything that was drawn, in order: the statuses of all stages, whenever one of them changed.
-RECORDER = """
+# Texts of the live regions, within and outside of shadows, in the order they were said.
+LISTENER = """
 addEventListener("DOMContentLoaded", () => {
-  window.drawn = [];
-  const list = document.getElementById("stages");
-  new MutationObserver(() => {
-    const now = [...list.children].map((row) => row.dataset.status).join(" ");
-    if (drawn.at(-1) !== now) drawn.push(now);
-  }).observe(list, { subtree: true, childList: true, attributes: true });
+  window.announced = [];
+  const hear = (root) => {
+    for (const region of root.querySelectorAll("[role=status], [role=alert]")) {
+      new MutationObserver(() => region.textContent && announced.push(region.textContent))
+        .observe(region, { childList: true, characterData: true, subtree: true });
+    }
+  };
+  customElements.whenDefined("headway-progress").then(() => setTimeout(() => {
+    for (const element of document.querySelectorAll("headway-progress")) hear(element.shadowRoot);
+    window.listening = true;
+  }, 100));
 });
 """
 
@@ -28,13 +38,12 @@ addEventListener("DOMContentLoaded", () => {
 class Visit:
     """A page, and all that its browser said and asked for meanwhile."""
 
-    def __init__(self, page: Page, web: Web) -> None:
+    def __init__(self, page: Page, url: str) -> None:
         self.page = page
-        self.web = web
+        self.url = url
         self.errors: list[str] = []
         self.requests: list[Request] = []
         page.set_default_timeout(SECONDS)
-        page.add_init_script(RECORDER)
         page.on("request", self._note)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         # violations of the content security policy are said in the console, too
@@ -47,239 +56,568 @@ class Visit:
         if kind == "error":
             self.errors.append(text)
 
-    def start(self, **fields: object) -> None:
-        """Fill in the form and press its button."""
+    def go(self, path: str = "/") -> "Visit":
+        self.page.goto(self.url + path)
+        return self
+
+    def form(self, kind: str) -> Locator:
+        return self.page.locator(f'form[data-kind="{kind}"]')
+
+    def start_paced(self, **fields: object) -> None:
+        """Fill in the form of the paced task and press its button."""
         for label, value in fields.items():
-            self.page.get_by_label(label.replace("_", " ")).fill(str(value))
-        self.page.get_by_role("button", name="Start").click()
+            self.form("paced").get_by_label(label.replace("_", " ")).fill(str(value))
+        self.form("paced").get_by_role("button").click()
+
+    def start_and_open(self, **fields: object) -> None:
+        self.start_paced(**fields)
+        self.page.locator("#mine li a").first.click()
+        self.page.wait_for_url("**/tasks/*")
 
     @property
     def stages(self) -> Locator:
-        return self.page.get_by_role("listitem")
+        return self.page.locator("headway-progress [part~=stages] > li")
 
+    @property
     def status(self) -> Locator:
-        return self.page.locator("#status")
+        return self.page.locator("headway-progress [part~=status]")
 
-    def has_ended(self, outcome: str) -> None:
-        expect(self.status()).to_contain_text(outcome, timeout=SECONDS)
+    @property
+    def result(self) -> Locator:
+        return self.page.locator("#result")
 
-    def drawn(self) -> list[str]:
-        drawn = self.page.evaluate("drawn")
-        assert isinstance(drawn, list)
-        return drawn
+    def has_ended(self, word: str) -> None:
+        expect(self.status).to_contain_text(word, timeout=LONG)
+
+    def at_task(self) -> None:
+        self.page.wait_for_url("**/tasks/*", wait_until="commit")
 
     def asked(self) -> list[tuple[str, str]]:
         return [(each.method, urlsplit(each.url).path) for each in self.requests]
 
 
-@pytest.fixture(scope="module")
-def web() -> Iterator[Web]:
-    with demonstration() as web:
-        yield web
-
-
-@pytest.fixture
-def visit(browser: Browser, web: Web) -> Iterator[Callable[..., Visit]]:
-    """Open the page. When the test is over nothing may have gone wrong in it, unless it was forgiven."""
-    visits: list[tuple[Visit, bool]] = []
-
-    def open_page(path: str = "/", *, forgiving: bool = False) -> Visit:
-        visit = Visit(browser.new_page(), web)
-        visits.append((visit, forgiving))
-        visit.page.goto(web.url + path)
-        return visit
-
-    yield open_page
-    for visit, forgiving in visits:
-        visit.page.close()
-        assert forgiving or visit.errors == []
-
-
 Open = Callable[..., Visit]
 
 
-def test_stages_move_to_done_before_ones_eyes(visit: Open) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    expect.set_options(timeout=SECONDS)
+    yield
+    expect.set_options(timeout=5_000)  # Playwright's own
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site("prefork", tmp_path_factory.mktemp("data")) as running:
+        yield running
+
+
+@pytest.fixture
+def visit(browser: Browser, running: Site) -> Iterator[Open]:
+    """Open a page. When the test is over nothing may have gone wrong in it, unless it was forgiven: browsers
+    say every answer above 399 in the console."""
+    visits: list[tuple[Visit, re.Pattern[str] | None]] = []
+
+    def open_page(path: str = "/", *, forgiving: str | None = None, **options: Any) -> Visit:
+        context = browser.new_context(**options)
+        visit = Visit(context.new_page(), str(running.client.base_url))
+        visits.append((visit, re.compile(forgiving) if forgiving else None))
+        visit.page.add_init_script(LISTENER)
+        return visit.go(path)
+
+    yield open_page
+    for visit, forgiven in visits:
+        visit.page.context.close()
+        assert [each for each in visit.errors if not (forgiven and forgiven.search(each))] == []
+
+
+# -- the pipelines, from a click to the result ----------------------------------------------------------------
+
+
+def test_a_document_is_read_from_a_sample_to_phrases_and_confidence(visit: Open) -> None:
     seen = visit()
-    seen.page.evaluate("window.stayed = true")
-    seen.start(Stages=3, Steps_in_each=4, Seconds_in_all=1.5)
-    seen.has_ended("succeeded")
-    expect(seen.stages).to_have_count(3)
-    course = [
-        "running waiting waiting",
-        "done running waiting",
-        "done done running",
-        "done done done",
-    ]
-    assert [each for each in seen.drawn() if each in course] == course
-    assert seen.drawn()[-1] == course[-1]
-    assert seen.page.evaluate("window.stayed") is True
-    expect(seen.status()).to_have_text(re.compile(r"succeeded.*100 %.*\d s"))
-    expect(seen.stages.first).to_contain_text("4 of 4 step")
+    seen.form("document").get_by_role("button", name="Use a sample").click()
+    seen.at_task()
+    expect(seen.page.get_by_role("heading", level=1)).to_have_text("Port Ellery report.pdf")
+    seen.has_ended("Done")
+    expect(seen.stages).to_have_count(5)
+    expect(seen.stages.first).to_contain_text("48 of 48 pages")
+    expect(seen.stages.nth(1)).to_contain_text("Skipped")
+    expect(seen.result).to_contain_text(re.compile(r"\d+% sure"))
+    expect(seen.result.get_by_text("Doctor Anna Lindqvist", exact=False).first).to_be_visible()
+    expect(seen.result.get_by_role("link", name="96 chunks")).to_have_attribute(
+        "href", re.compile(r"^/files/[0-9a-f]{32}/chunks\.json$")
+    )
+    expect(seen.page).to_have_title("✓ Port Ellery report.pdf · Headway")
+
+
+def test_a_file_is_chosen_and_its_markup_stays_text(visit: Open) -> None:
+    seen = visit()
+    text = b"<img src=x onerror=alert(1)> is what Grace Hopper wrote on 9 December 1906. " * 20
+    name = "<b>notes.txt"
+    seen.form("document").locator("input[type=file]").set_input_files(
+        {"name": name, "mimeType": "text/plain", "buffer": text}
+    )
+    expect(seen.form("document").locator(".chosen")).to_contain_text(name)
+    seen.form("document").get_by_role("button", name="Read it").click()
+    seen.at_task()
+    seen.has_ended("Done")
+    expect(seen.page.get_by_role("heading", level=1)).to_have_text(name)
+    expect(seen.result).to_contain_text("Grace Hopper")
+    expect(seen.page.locator("main img, main b")).to_have_count(0)
+
+
+def test_a_file_is_dropped(visit: Open) -> None:
+    seen = visit()
+    data = seen.page.evaluate_handle(
+        """() => {
+          const data = new DataTransfer();
+          data.items.add(new File(["Ada Lovelace wrote notes. ".repeat(40)], "dropped.txt"));
+          return data;
+        }"""
+    )
+    seen.form("document").locator(".drop").dispatch_event("drop", {"dataTransfer": data})
+    seen.at_task()
+    expect(seen.page.get_by_role("heading", level=1)).to_have_text("dropped.txt")
+    seen.has_ended("Done")
+
+
+def test_a_video_is_made_and_can_be_played(visit: Open) -> None:
+    seen = visit()
+    seen.form("video").get_by_role("button", name="Use a sample").click()
+    seen.at_task()
+    expect(seen.stages).to_have_count(5, timeout=SECONDS)
+    seen.has_ended("Done")
+    video = seen.page.locator("video")
+    expect(video).to_be_visible()
+    seen.page.wait_for_function("document.querySelector('video').readyState >= 1")
+    assert 7 < video.evaluate("node => node.duration") < 9
+    expect(seen.result.locator(".thumbnails img")).to_have_count(6)
+    seen.result.get_by_role("button", name="Go to 0:04").click()
+    assert 3.9 < video.evaluate("node => node.currentTime") < 4.1
+
+
+def test_a_graph_is_run_and_answers_word_by_word(visit: Open) -> None:
+    seen = visit()
+    seen.form("graph").get_by_role("button").click()
+    seen.at_task()
+    seen.has_ended("Done")
+    expect(seen.stages).to_have_count(7)
+    answer = seen.page.locator("#answers .answer p")
+    expect(answer).to_contain_text("A tidal turbine works like a windmill under water.")
+    expect(seen.result.locator("summary")).to_have_count(8)  # each node, and the JSON
+    told = answer.text_content()
+    seen.page.reload()  # it is told again by the log
+    expect(answer).to_have_text(told or "")
+
+
+def test_a_graph_has_a_page_from_which_it_is_run_again(visit: Open) -> None:
+    seen = visit()
+    seen.page.get_by_label("Compare words and figures").check()
+    seen.form("graph").get_by_role("button").click()
+    seen.at_task()
+    seen.has_ended("Done")
+    seen.page.get_by_role("link", name="The graph, to run it again").click()
+    expect(seen.page.get_by_role("heading", level=1)).to_have_text("Agent graph")
+    expect(seen.page.locator("#drawing [part~=node]")).to_have_count(6)
+    expect(seen.page.locator("#mine li")).to_have_count(1)
+    seen.page.get_by_label("Prompt").fill("Who was Margaret Hale?")
+    seen.page.get_by_role("button", name="Run it").click()
+    seen.at_task()
+    expect(seen.page.get_by_role("heading", level=1)).to_have_text("Who was Margaret Hale?")
+    seen.has_ended("Done")
+    seen.page.go_back()
+    expect(seen.page.locator("#mine li")).to_have_count(2)
+
+
+# -- what goes wrong ------------------------------------------------------------------------------------------
+
+
+def test_a_file_of_the_wrong_type_is_refused_beside_its_field(visit: Open) -> None:
+    seen = visit(forgiving="415")
+    form = seen.form("document")
+    field = form.locator("input[type=file]")
+    field.set_input_files({"name": "a.pdf", "mimeType": "application/pdf", "buffer": b"PK\3\4\0\0"})
+    form.get_by_role("button", name="Read it").click()
+    expect(form.locator(".mistake")).to_have_text("Must be a PDF, PNG, JPEG or UTF-8 text.")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_have_accessible_description("Must be a PDF, PNG, JPEG or UTF-8 text.")
+    expect(field).to_be_focused()
+    expect(form.locator(".upload")).to_be_hidden()
+
+
+def test_no_file_and_one_too_large_are_refused_before_anything_is_sent(visit: Open) -> None:
+    seen = visit()
+    form = seen.form("document")
+    form.get_by_role("button", name="Read it").click()
+    expect(form.locator(".mistake")).to_have_text("Choose a file first.")
+    form.evaluate("form => form.dataset.most = 10")
+    form.locator("input[type=file]").set_input_files(
+        {"name": "a.txt", "mimeType": "text/plain", "buffer": b"more than that"}
+    )
+    form.get_by_role("button", name="Read it").click()
+    expect(form.locator(".mistake")).to_contain_text("at most 10 B")
+    assert not [each for each in seen.asked() if each[0] == "POST"]
+
+
+@pytest.mark.parametrize(
+    ("graph", "said"),
+    [
+        (
+            {
+                "nodes": [{"id": "a", "kind": "write"}, {"id": "b", "kind": "write"}],
+                "edges": [{"source": "a", "target": "b"}, {"source": "b", "target": "a"}],
+            },
+            r"edges must not lead back to where they began: .*→",
+        ),
+        (
+            {"nodes": [{"id": "a", "kind": "dream"}], "edges": []},
+            r"nodes\[0\]\.kind must be one of",
+        ),
+    ],
+)
+def test_a_graph_that_cannot_run_is_refused_naming_the_culprit(
+    visit: Open, graph: dict[str, Any], said: str
+) -> None:
+    seen = visit(forgiving="422")
+    seen.page.get_by_label("One of your own").check()
+    seen.page.get_by_label("Nodes and edges, as JSON").fill(json.dumps(graph))
+    seen.form("graph").get_by_role("button").click()
+    expect(seen.form("graph").locator('[data-field="nodes"]')).to_have_text(re.compile(said))
+
+
+def test_a_graph_that_is_no_json_and_a_missing_prompt_are_refused_here(visit: Open) -> None:
+    seen = visit()
+    seen.page.get_by_label("Prompt").fill(" ")
+    seen.form("graph").get_by_role("button").click()
+    mistake = seen.form("graph").locator('[data-field="prompt"]')
+    expect(mistake).to_have_text("Say what you want to know.")
+    seen.page.get_by_label("Prompt").fill("Why?")
+    seen.page.get_by_label("One of your own").check()
+    seen.page.get_by_label("Nodes and edges, as JSON").fill("{")
+    seen.form("graph").get_by_role("button").click()
+    expect(seen.form("graph").locator('[data-field="nodes"]')).to_contain_text("This is no JSON")
+    expect(mistake).to_be_empty()
+
+
+def test_what_the_site_refuses_is_said_beside_the_field(visit: Open) -> None:
+    seen = visit(forgiving="422")
+    seen.start_paced(Stages=2, Fail_in_stage=5)
+    expect(seen.form("paced").locator('[data-field="fail_at"]')).to_contain_text("from 1 to 2")
+    expect(seen.page.get_by_label("Fail in stage")).to_be_focused()
+    seen.start_paced(Fail_in_stage="", Steps_in_each=1, Seconds_in_all=0)
+    expect(seen.page.locator("#mine li")).to_have_count(1)
+    expect(seen.form("paced").locator('[data-field="fail_at"]')).to_be_empty()
 
 
 def test_a_task_that_fails_says_in_which_stage_and_why(visit: Open) -> None:
     seen = visit()
-    seen.start(Stages=3, Steps_in_each=4, Seconds_in_all=0.6, Fail_in_stage=2)
-    seen.has_ended("failed")
-    assert seen.drawn()[-1] == "done failed waiting"
-    expect(seen.stages.nth(1)).to_contain_text("Stage 2 was told to fail")
-    expect(seen.page.locator("#said")).to_contain_text("Stage 2 was told to fail")
+    seen.start_and_open(Stages=3, Steps_in_each=4, Seconds_in_all=0.6, Fail_in_stage=2)
+    seen.has_ended("Failed")
+    expect(seen.page.locator("headway-progress [part~=note]")).to_contain_text(
+        "Stage 2: Stage 2 was told to fail"
+    )
+    expect(seen.page).to_have_title(re.compile("^✕ "))
     expect(seen.page.get_by_text("Traceback")).to_have_count(0)
+
+
+def test_a_task_is_cancelled(visit: Open) -> None:
+    seen = visit()
+    seen.start_and_open(Stages=2, Steps_in_each=50, Seconds_in_all=60)
+    expect(seen.stages.first).to_contain_text("of 50")
+    seen.page.get_by_role("button", name="Cancel").click()
+    seen.has_ended("Cancelled")
+    expect(seen.page.get_by_role("button", name="Cancel")).to_have_count(0)
+
+
+def test_a_task_that_is_not_there_has_a_page_that_says_so(visit: Open) -> None:
+    seen = visit("/tasks/nobody", forgiving="404")
+    expect(seen.page.get_by_role("heading", level=1)).to_have_text("There is no such task")
+    seen.page.get_by_role("link", name="Start a task, or see yours").click()
+    expect(seen.form("document")).to_be_visible()
+
+
+def test_a_page_survives_its_server_and_shows_what_came_meanwhile(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with RedisServer() as redis, Worker("prefork", redis.url), Web(redis.url) as web:
+        seen = Visit(browser.new_page(), web.url).go()
+        seen.start_and_open(Stages=2, Steps_in_each=20, Seconds_in_all=5)
+        expect(seen.stages.first).to_contain_text(re.compile(r"[3-9] of 20"))
+        web.kill()
+        notice = seen.page.locator("headway-progress [part~=said]")
+        expect(notice).to_contain_text("Live updates interrupted")
+        expect(seen.stages.first).to_contain_text("of 20")  # what was known stays
+        web.start()
+        seen.has_ended("Done")
+        expect(notice).to_be_hidden()
+        seen.page.close()
+
+
+# -- coming back ----------------------------------------------------------------------------------------------
 
 
 def test_a_reload_in_the_middle_goes_on_showing_the_task(visit: Open) -> None:
     seen = visit()
-    seen.start(Stages=2, Steps_in_each=30, Seconds_in_all=4)
-    expect(seen.stages.first).to_contain_text(re.compile(r"([5-9]|1\d) of 30"), timeout=SECONDS)
-    overall = seen.page.get_by_role("progressbar").first
-    before = float(overall.get_attribute("value") or 0)
+    seen.start_and_open(Stages=2, Steps_in_each=40, Seconds_in_all=6)
+    expect(seen.stages.first).to_contain_text(re.compile(r"(1\d|2\d) of 40"))
+    bar = seen.page.locator("headway-progress [role=progressbar]").first
+    before = int(bar.get_attribute("aria-valuenow") or 0)
     seen.page.reload()
-    expect(seen.stages).to_have_count(2)
-    expect(seen.page.get_by_role("heading", level=2).last).to_contain_text("2 stages in 4 s")
-    assert float(overall.get_attribute("value") or 0) >= before > 0
-    seen.has_ended("succeeded")
-    assert seen.drawn()[-1] == "done done"
+    assert int(bar.get_attribute("aria-valuenow") or 0) >= before > 0
+    expect(seen.page.get_by_role("heading", level=1)).to_contain_text("2 stages in 6 s")
+    seen.has_ended("Done")
 
 
-def test_a_reload_after_the_end_shows_the_end(visit: Open) -> None:
+def test_a_reload_after_the_end_shows_the_end_and_connects_to_nothing(visit: Open) -> None:
     seen = visit()
-    seen.start(Stages=1, Steps_in_each=2, Seconds_in_all=0.1)
-    seen.has_ended("succeeded")
+    seen.start_and_open(Stages=1, Steps_in_each=2, Seconds_in_all=0.1)
+    seen.has_ended("Done")
+    seen.requests.clear()
     seen.page.reload()
-    seen.has_ended("succeeded")
-    expect(seen.stages).to_have_count(1)
+    seen.has_ended("Done")
+    seen.page.wait_for_load_state("networkidle")
+    assert not [path for _, path in seen.asked() if "/events" in path]
+
+
+def test_my_tasks_are_live_on_one_connection_and_survive_a_reload(visit: Open) -> None:
+    seen = visit()
+    expect(seen.page.get_by_text("Nothing yet")).to_be_visible()
+    for number in (2, 3, 4):
+        seen.start_paced(Stages=number, Steps_in_each=20, Seconds_in_all=8)
+        expect(seen.page.locator("#mine li")).to_have_count(number - 1)
+    expect(seen.page.get_by_text("Nothing yet")).to_be_hidden()
+    rows = seen.page.locator("#mine li")
+    expect(rows.first).to_contain_text("4 stages")
+    expect(rows.last).to_contain_text(re.compile(r"\d\d%"))
+    seen.requests.clear()
+    seen.page.reload()
+    expect(rows).to_have_count(3)
+    expect(rows.first).to_contain_text("4 stages")
+    for row in rows.all():
+        expect(row).to_contain_text("Done")
+    streams = [path for _, path in seen.asked() if path.endswith("/events")]
+    assert len(streams) == 1
+    expect(seen.page.locator("#news")).to_have_text(re.compile("Done"))
+
+
+def test_the_list_is_there_without_scripts(visit: Open) -> None:
+    seen = visit()
+    seen.start_paced(Stages=2, Steps_in_each=1, Seconds_in_all=0)
+    expect(seen.page.locator("#mine li").first).to_contain_text("Done")
+    plain = visit(java_script_enabled=False, storage_state=seen.page.context.storage_state())
+    expect(plain.page.locator("#mine li")).to_have_count(1)
+    expect(plain.page.locator("#mine li")).to_contain_text("Done")
+    assert "need JavaScript" in plain.page.content()  # Playwright finds nothing in a <noscript>
+    plain.page.locator("#mine a").click()
+    expect(plain.page.get_by_text("Stage 2: Done, 1 of 1")).to_be_visible()
+
+
+def test_back_and_forward_show_what_is_true_now(visit: Open) -> None:
+    seen = visit()
+    seen.start_and_open(Stages=2, Steps_in_each=10, Seconds_in_all=2)
+    seen.page.go_back()
+    row = seen.page.locator("#mine li")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("Done")
+    seen.page.go_forward()
+    seen.has_ended("Done")
+    expect(seen.stages).to_have_count(2)
 
 
 def test_two_pages_show_the_same_task(visit: Open) -> None:
     one = visit()
-    one.start(Stages=2, Steps_in_each=10, Seconds_in_all=2)
-    expect(one.stages).to_have_count(2)
-    other = visit("/?" + urlsplit(one.page.url).query)
+    one.start_and_open(Stages=2, Steps_in_each=10, Seconds_in_all=2)
+    other = visit(urlsplit(one.page.url).path)
     for seen in (one, other):
-        seen.has_ended("succeeded")
-    assert one.page.locator("#task").inner_text() == other.page.locator("#task").inner_text()
+        seen.has_ended("Done")
+        expect(seen.stages).to_have_count(2)
+    assert one.stages.all_inner_texts() == other.stages.all_inner_texts()
+
+
+# -- for everybody --------------------------------------------------------------------------------------------
 
 
 def test_a_keyboard_is_enough(visit: Open) -> None:
     seen = visit()
     keyboard = seen.page.keyboard
+    seen.page.get_by_label("Stages").focus()
     for value in ("2", "3", "0.4"):
-        keyboard.press("Tab")
         keyboard.press("Control+A")
         keyboard.type(value)
+        keyboard.press("Tab")
     keyboard.press("Tab")
-    keyboard.press("Tab")
-    expect(seen.page.get_by_role("button", name="Start")).to_be_focused()
-    keyboard.press("Enter")
-    seen.has_ended("succeeded")
-    expect(seen.stages).to_have_count(2)
-    expect(seen.stages.first).to_contain_text("3 of 3")
-
-
-def test_whoever_starts_a_task_by_keyboard_stays_where_they_were(visit: Open) -> None:
-    seen = visit()
-    button = seen.page.get_by_role("button", name="Start")
-    button.focus()
-    seen.page.keyboard.press("Enter")
-    expect(seen.stages).to_have_count(4)
+    button = seen.form("paced").get_by_role("button")
     expect(button).to_be_focused()
+    keyboard.press("Enter")
+    link = seen.page.locator("#mine a")
+    expect(link).to_have_count(1)
+    expect(button).to_be_focused()  # whoever started it stays where they were
+    link.focus()
+    keyboard.press("Enter")
+    seen.at_task()
+    seen.has_ended("Done")
+    expect(seen.stages.first).to_contain_text("3 of 3")
+    for _ in range(12):
+        keyboard.press("Tab")
+        if seen.page.evaluate("document.activeElement.parentElement.id") == "log":
+            break
+    keyboard.press("Enter")
+    expect(seen.page.locator("#log li").last).to_contain_text("queued")
 
 
-def test_one_request_starts_a_task_and_one_shows_it(visit: Open) -> None:
-    """Nothing is polled, and nothing is asked for after the end."""
+def test_everything_on_the_start_page_can_be_reached_by_tab(visit: Open) -> None:
+    seen = visit()
+    reached = set()
+    for _ in range(16):
+        seen.page.keyboard.press("Tab")
+        reached.add(
+            seen.page.evaluate(
+                "[document.activeElement.form?.dataset.kind, document.activeElement.name].join()"
+            )
+        )
+    assert {
+        "document,file",
+        "document,sample",
+        "video,file",
+        "graph,graph",
+        "graph,prompt",
+    } <= reached
+    assert "paced,fail_at" in reached
+
+
+def test_nothing_is_polled_and_nothing_asked_for_after_the_end(visit: Open) -> None:
     seen = visit()
     seen.page.wait_for_load_state("networkidle")
-    loaded = len(seen.requests)
-    seen.start(Stages=2, Steps_in_each=20, Seconds_in_all=2)
-    seen.has_ended("succeeded")
-    seen.page.wait_for_load_state("networkidle")
-    task = urlsplit(seen.page.url).query.removeprefix("task=")
-    asked = [each for each in seen.asked()[loaded:] if not each[1].startswith("/static/")]
-    assert asked == [
-        ("POST", "/tasks/paced"),
-        ("GET", f"/headway/tasks/{task}/events"),
-    ]
+    seen.requests.clear()
+    seen.start_paced(Stages=2, Steps_in_each=20, Seconds_in_all=2)
+    row = seen.page.locator("#mine li")
+    expect(row).to_contain_text("Done")
+    seen.page.wait_for_timeout(1000)
+    task = row.get_attribute("data-task")
+    assert seen.asked() == [("POST", "/tasks/paced"), ("GET", f"/headway/tasks/{task}/events")]
 
 
 def test_transitions_are_announced_and_ticks_are_not(visit: Open) -> None:
     seen = visit()
-    seen.page.evaluate(
-        """() => {
-          window.announced = [];
-          const region = document.getElementById("announcement");
-          new MutationObserver(() => announced.push(region.textContent)).observe(region, { childList: true });
-        }"""
-    )
-    seen.start(Stages=2, Steps_in_each=20, Seconds_in_all=2)
-    seen.has_ended("succeeded")
+    seen.start_and_open(Stages=2, Steps_in_each=40, Seconds_in_all=8)
+    seen.page.wait_for_function("window.listening")
+    seen.has_ended("Done")
+    seen.page.wait_for_timeout(1600)
     announced = seen.page.evaluate("announced")
-    stages = [f"Task running, stage {n} of 2: Stage {n}" for n in (1, 2)]
-    assert announced[-3:] == [*stages, "Task succeeded"]
-    assert set(announced[:-3]) <= {"Task queued", "Task running"}
-    assert seen.page.locator("#announcement").get_attribute("role") == "status"
+    assert any("Step 2 of 2: Stage 2" in each for each in announced), announced
+    assert "Done" in announced[-1]
+    assert len(announced) <= 8
+    assert not [each for each in announced if " of 40" in each]
 
 
-def test_everything_has_a_name_for_those_who_do_not_see_it(visit: Open) -> None:
+def test_the_event_log_has_what_was_said(visit: Open) -> None:
     seen = visit()
-    seen.start(Stages=2, Steps_in_each=10, Seconds_in_all=1)
-    seen.has_ended("succeeded")
-    for name in ("Stage 1", "Stage 2", re.compile("Paced task")):
-        expect(seen.page.get_by_role("progressbar", name=name)).to_have_count(1)
-    expect(seen.page.get_by_role("list")).to_have_count(1)
-    expect(seen.page.get_by_role("region", name=re.compile("Paced task"))).to_have_count(1)
+    seen.start_and_open(Stages=3, Steps_in_each=4, Seconds_in_all=0.5)
+    seen.has_ended("Done")
+    seen.page.reload()
+    seen.page.get_by_text("Event log").click()
+    lines = seen.page.locator("#log li")
+    expect(lines.first).to_contain_text("finished")
+    expect(lines.last).to_contain_text("queued")
+    numbers = [int(line.split()[0]) for line in lines.all_inner_texts()]
+    assert numbers == list(range(len(numbers), 0, -1))
 
 
-def test_what_the_site_refuses_is_said_at_the_form(visit: Open) -> None:
-    seen = visit(forgiving=True)  # a browser says every 422 in its console
-    seen.start(Stages=2, Fail_in_stage=5)
-    alert = seen.page.get_by_role("alert")
-    expect(alert).to_contain_text("fail_at")
-    expect(alert).to_contain_text("from 1 to 2")
-    expect(seen.page.get_by_role("button", name="Start")).to_be_enabled()
-    assert len(seen.errors) == 1
-    assert "422" in seen.errors[0]
-
-
-def test_a_task_that_is_not_there_is_said_to_be_so(visit: Open) -> None:
-    seen = visit("/?task=unknown", forgiving=True)  # a browser says every 404 in its console
-    expect(seen.page.locator("#notice")).to_contain_text("There is no such task")
-    assert all("404" in error for error in seen.errors)
-
-
-def test_markup_in_a_tasks_address_stays_text(visit: Open) -> None:
-    seen = visit("/?task=%22%3E%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E", forgiving=True)
-    seen.page.wait_for_load_state("networkidle")
-    expect(seen.page.locator("img")).to_have_count(0)
-    expect(seen.page.get_by_role("button", name="Start")).to_be_enabled()
-    assert "/x" not in [path for _, path in seen.asked()]
-
-
-def test_no_policy_is_needed_that_would_let_in_the_code_of_others(visit: Open) -> None:
-    answer = visit().page.request.get(visit().web.url)
-    policy = answer.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-
-
-def test_the_page_is_usable_on_a_narrow_screen(visit: Open) -> None:
+def test_the_event_log_and_the_words_of_a_long_answer_are_bounded(visit: Open) -> None:
     seen = visit()
-    seen.page.set_viewport_size({"width": 320, "height": 640})
-    seen.start(Stages=2, Steps_in_each=10, Seconds_in_all=0.5)
-    seen.has_ended("succeeded")
-    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 320
+    writers = [f"writer-{number}" for number in range(5)]
+    nodes = [{"id": "report", "kind": "fetch", "params": {"path": "/static/sample.txt"}}]
+    nodes += [{"id": each, "kind": "write", "params": {"sentences": 12}} for each in writers]
+    graph = {"nodes": nodes, "edges": [{"source": "report", "target": each} for each in writers]}
+    seen.page.get_by_label("One of your own").check()
+    seen.page.get_by_label("Nodes and edges, as JSON").fill(json.dumps(graph))
+    seen.form("graph").get_by_role("button").click()
+    seen.at_task()
+    seen.has_ended("Done")
+    seen.page.get_by_text("Event log").click()
+    expect(seen.page.locator("#log > p")).to_have_text(re.compile(r"The newest 500 of \d+ events"))
+    expect(seen.page.locator("#log li")).to_have_count(500)
+    expect(seen.page.locator("#answers .answer")).to_have_count(5)
 
 
-def test_a_page_survives_its_server_and_shows_what_came_meanwhile(browser: Browser) -> None:
-    with demonstration() as web:
-        seen = Visit(browser.new_page(), web)
-        seen.page.goto(web.url)
-        seen.start(Stages=2, Steps_in_each=20, Seconds_in_all=3)
-        expect(seen.stages.first).to_contain_text(re.compile(r"[5-9] of 20"), timeout=SECONDS)
-        web.kill()
-        expect(seen.page.locator("#notice")).to_contain_text("interrupted")
-        expect(seen.stages.first).to_contain_text("of 20")  # what was known stays
-        web.start()
-        seen.has_ended("succeeded")
-        expect(seen.page.locator("#notice")).to_be_hidden()
-        assert seen.drawn()[-1] == "done done"
-        seen.page.close()
+def test_an_upload_shows_how_far_it_really_is(visit: Open) -> None:
+    seen = visit()
+    slow = {
+        "offline": False,
+        "latency": 0,
+        "downloadThroughput": -1,
+        "uploadThroughput": 4 * 1024**2,
+    }
+    seen.page.context.new_cdp_session(seen.page).send("Network.emulateNetworkConditions", slow)
+    form = seen.form("document")
+    form.locator("input[type=file]").set_input_files(
+        {"name": "a.txt", "mimeType": "text/plain", "buffer": b"A line of text. " * 2**19}
+    )
+    form.get_by_role("button", name="Read it").click()
+    expect(form.locator(".upload")).to_contain_text(
+        re.compile(r"Uploading: [1-7]\.\d MB of 8\.0 MB")
+    )
+    share = form.locator(".upload progress").evaluate("bar => bar.value")
+    assert 0 < share <= 1
+    seen.at_task()
+
+
+def test_a_page_without_a_network_says_so_and_comes_back(visit: Open) -> None:
+    seen = visit(forgiving="ERR_INTERNET_DISCONNECTED")
+    seen.start_and_open(Stages=2, Steps_in_each=20, Seconds_in_all=8)
+    expect(seen.stages.first).to_contain_text("of 20")
+    seen.page.context.set_offline(True)
+    expect(seen.page.locator("headway-progress [part~=said]")).to_contain_text("offline")
+    expect(seen.stages.first).to_contain_text("of 20")
+    seen.page.context.set_offline(False)
+    seen.has_ended("Done")
+
+
+def test_pages_fit_a_narrow_screen(visit: Open) -> None:
+    seen = visit(viewport={"width": 320, "height": 640})
+    width = "document.documentElement.scrollWidth"
+    assert seen.page.evaluate(width) <= 320
+    seen.form("graph").get_by_role("button").click()
+    seen.at_task()
+    seen.has_ended("Done")
+    seen.page.get_by_text("Event log").click()
+    expect(seen.page.locator("#log li").first).to_be_visible()
+    assert seen.page.evaluate(width) <= 320
+    seen.page.get_by_role("link", name="The graph, to run it again").click()
+    expect(seen.page.locator("#drawing [part~=node]").first).to_be_visible()
+    assert seen.page.evaluate(width) <= 320
+    seen.go()
+    expect(seen.page.locator("#mine li")).to_have_count(1)
+    assert seen.page.evaluate(width) <= 320
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_wrong(visit: Open, scheme: Any) -> None:
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: npm --prefix tests/js install")
+    seen = visit(color_scheme=scheme, bypass_csp=True, forgiving="404", reduced_motion="reduce")
+    assert violations(seen.page) == []
+    seen.form("document").get_by_role("button", name="Use a sample").click()
+    seen.at_task()
+    seen.has_ended("Done")
+    seen.page.get_by_text("Event log").click()
+    expect(seen.page.locator("#log li").first).to_be_visible()
+    assert violations(seen.page) == []
+    seen.go().form("graph").get_by_role("button").click()
+    seen.at_task()
+    seen.has_ended("Done")
+    assert violations(seen.page) == []
+    seen.page.get_by_role("link", name="The graph, to run it again").click()
+    expect(seen.page.locator("#drawing [part~=node]").first).to_be_visible()
+    assert violations(seen.page) == []
+    assert violations(seen.go().page) == []
+    assert violations(seen.go("/tasks/nobody").page) == []
+
+
+def violations(page: Page) -> list[Any]:
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        (each["id"], [node["target"] for node in each["nodes"]]) for each in found["violations"]
+    ]

@@ -318,6 +318,12 @@ def test_stages_keep_their_order_beyond_ten(journal: Journal) -> None:
     assert [s.key for s in state(journal).stages] == names
 
 
+def test_a_plan_of_any_length_is_kept_whole(journal: Journal) -> None:
+    plan = tuple(events.Stage(key=f"s{i}") for i in range(500))
+    Producer(journal, execution("one")).say(started(stages=plan))
+    assert state(journal).stages == plan
+
+
 # -- queued ----------------------------------------------------------------------------------------------------
 
 

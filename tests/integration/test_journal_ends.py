@@ -4,8 +4,9 @@ import pytest
 import redis
 
 from headway import events
-from headway.journal import Journal
+from headway.journal import Journal, key
 from tests.producers import (
+    TASK,
     Producer,
     execution,
     finished,
@@ -53,7 +54,9 @@ def test_lost_is_withdrawn_by_a_sign_of_life(journal: Journal) -> None:
     assert state(journal) == fold(told(journal))
 
 
-def test_lost_is_withdrawn_by_a_newer_execution_and_not_by_an_older(journal: Journal) -> None:
+def test_lost_is_withdrawn_by_a_newer_execution_and_not_by_an_older(
+    journal: Journal, client: redis.Redis
+) -> None:
     Producer(journal, execution("two", ago=10)).say(started())
     Producer(journal, supervisor()).say(finished("lost"))
     assert Producer(journal, execution("one", ago=60)).say(started()) == ["FENCED"]
@@ -61,6 +64,7 @@ def test_lost_is_withdrawn_by_a_newer_execution_and_not_by_an_older(journal: Jou
     assert Producer(journal, execution("three", ago=1)).say(started()) == ["OK"]
     assert state(journal).status == "running"
     assert state(journal).finished_at is None
+    assert client.hget(f"{key(TASK)}:state", "_term") is None
 
 
 def test_lost_can_be_said_again_after_it_was_withdrawn(journal: Journal) -> None:
@@ -69,6 +73,13 @@ def test_lost_can_be_said_again_after_it_was_withdrawn(journal: Journal) -> None
     Producer(journal, supervisor()).say(finished("lost"))
     producer.say(said("alive"))
     assert Producer(journal, supervisor()).say(finished("lost", at=9)) == ["OK"]
+    assert state(journal).status == "lost"
+
+
+def test_lost_can_be_said_of_each_delivery_to_the_same_worker(journal: Journal) -> None:
+    for nonce, ago in (("one", 60), ("two", 10)):
+        assert Producer(journal, execution(nonce, ago=ago)).say(started()) == ["OK"]
+        assert Producer(journal, supervisor()).say(finished("lost")) == ["OK"]
     assert state(journal).status == "lost"
 
 

@@ -1,9 +1,6 @@
 """The publisher against a real Redis that is killed, hung and restarted: nothing lost, nobody held, no noise."""
 
 import logging
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections import Counter
@@ -20,7 +17,7 @@ from headway.celery import Lifecycle
 from headway.events import Emitted, Event, Execution, Source, Subject
 from headway.journal import Answer, Journal, Letter
 from headway.publisher import Publisher
-from tests.processes import ROOT, RedisServer, wait_until
+from tests.processes import RedisServer, wait_until
 from tests.producers import (
     TASK,
     execution,
@@ -102,7 +99,7 @@ def test_nothing_is_lost_or_doubled_while_redis_hangs(own_redis: OwnRedis) -> No
     server.pause()
     try:
         report(published, one, *(said(str(i)) for i in range(50)))
-        wait_until(lambda: published._away, what="the outage is noticed")
+        wait_until(lambda: published.flusher._away, what="the outage is noticed")
         report(published, one, said("meanwhile"))
     finally:
         server.resume()
@@ -165,6 +162,16 @@ def test_one_event_that_cannot_be_sent_holds_up_no_other(
     assert "An event of task t cannot be sent" in caplog.text
 
 
+def test_a_stage_can_be_watched_while_it_runs(journal: Journal, published: Publisher) -> None:
+    one: Execution = execution("one")
+    report(published, one, started(), stage("read", status="running", current=1))
+    wait_until(
+        lambda: journal.read([(TASK, None)])[0].state(TASK) and state(journal).stages,
+        what="the stage",
+    )
+    assert state(journal).stages[0].current == 1
+
+
 # -- nobody is held --------------------------------------------------------------------------------------------
 
 
@@ -173,13 +180,13 @@ def test_a_source_is_held_no_longer_than_its_patience_in_all(own_redis: OwnRedis
     published = Publisher(Journal(server.url))
     one = execution("one")
     report(published, one, started())
-    published.wait(one)
+    published.flusher.wait(one)
     server.pause()
     try:
         begun = time.monotonic()
         for i in range(20):
             report(published, one, said(str(i)))
-            published.wait(one)
+            published.flusher.wait(one)
         assert time.monotonic() - begun < PATIENCE + SLACK
     finally:
         server.resume()
@@ -190,12 +197,12 @@ def test_while_redis_is_known_to_be_away_nobody_waits_at_all(own_redis: OwnRedis
     published = Publisher(Journal(server.url))
     server.kill()
     report(published, execution("one"), started())
-    wait_until(lambda: published._away, what="the outage is noticed")
+    wait_until(lambda: published.flusher._away, what="the outage is noticed")
     begun = time.monotonic()
     for i in range(100):
         sender = events.Sender(task=f"t{i}")
         report(published, sender, queued(task=sender.task))
-        published.wait(sender)
+        published.flusher.wait(sender)
     assert time.monotonic() - begun < SLACK
 
 
@@ -203,12 +210,32 @@ def test_whoever_waits_goes_on_when_redis_has_it(journal: Journal, published: Pu
     for i in range(50):
         sender = events.Sender(task=f"t{i}")
         report(published, sender, queued(task=sender.task))
-        published.wait(sender)
+        published.flusher.wait(sender)
         assert journal.lasts([Subject("task", sender.task)]) != [None]
 
 
+def test_nobody_is_held_while_a_long_backlog_is_sent(own_redis: OwnRedis) -> None:
+    server = own_redis()
+    server.kill()
+    published = Publisher(Journal(server.url))
+    running = [execution(f"n{i}", task=f"t{i}") for i in range(200)]
+    for one in running:
+        report(published, one, started(task=one.task), *(said("x", task=one.task),) * 100)
+    server.start()
+    longest, done = 0.0, threading.Event()
+    flushing = threading.Thread(target=lambda: published.flush(30) and done.set())
+    flushing.start()
+    while not done.is_set():
+        begun = time.monotonic()
+        report(published, running[0], said("meanwhile", task="t0"))
+        longest = max(longest, time.monotonic() - begun)
+        done.wait(0.005)
+    flushing.join()
+    assert longest < PATIENCE + SLACK
+
+
 def test_waiting_for_a_source_that_said_nothing_is_no_wait(published: Publisher) -> None:
-    published.wait(execution("one"))
+    published.flusher.wait(execution("one"))
     assert published.flush(0)
 
 
@@ -239,7 +266,7 @@ def test_there_is_one_warning_per_outage_and_one_when_it_is_over(
             time.sleep(publisher.PAUSE)  # it tries again and again
         server.start()
         arrive(journal, f"{outage}:4")
-        wait_until(lambda: not published._away, what="the good news")
+        wait_until(lambda: not published.flusher._away, what="the good news")
         assert caplog.text.count("has been sent") == outage
         assert caplog.text.count("Tasks go on; their progress is kept") == outage
     assert Counter(record.levelno for record in caplog.records) == {logging.WARNING: 4}
@@ -249,11 +276,11 @@ def test_an_outage_met_by_a_look_up_is_over_with_the_next_one(own_redis: OwnRedi
     server = own_redis()
     published = Publisher(Journal(server.url))
     server.kill()
-    published.learned("tasks.work")
-    wait_until(lambda: published._away, what="the outage is noticed")
+    published.flusher.learned("tasks.work")
+    wait_until(lambda: published.flusher._away, what="the outage is noticed")
     server.start()
-    published.learned("tasks.other")
-    wait_until(lambda: not published._away, what="the end of the outage is noticed")
+    published.flusher.learned("tasks.other")
+    wait_until(lambda: not published.flusher._away, what="the end of the outage is noticed")
 
 
 # -- bounds ----------------------------------------------------------------------------------------------------
@@ -269,7 +296,7 @@ def test_what_waits_in_a_long_outage_is_bounded(
     senders = [events.Sender(task=f"t{i}") for i in range(30)]
     for sender in senders:
         report(published, sender, queued(task=sender.task))
-        assert len(published._outboxes) <= 10
+        assert len(published.flusher._outboxes) <= 10
     server.start()
     assert published.flush(10)
     known = journal.lasts([Subject("task", sender.task) for sender in senders])
@@ -302,7 +329,7 @@ def test_a_task_that_still_runs_is_not_what_a_full_backlog_drops(
 def test_what_redis_has_the_end_of_is_forgotten(published: Publisher, end: Event) -> None:
     report(published, execution("one"), started(), end)
     assert published.flush(5)
-    wait_until(lambda: not published._outboxes, 5, "an empty backlog")
+    wait_until(lambda: not published.flusher._outboxes, 5, "an empty backlog")
 
 
 def test_a_task_that_ends_without_a_verdict_leaves_nothing_behind(redis_url: str) -> None:
@@ -321,7 +348,7 @@ def test_a_task_that_ends_without_a_verdict_leaves_nothing_behind(redis_url: str
         for _ in range(3):
             ignored.delay()
         assert lifecycle.publisher.flush(5)
-        wait_until(lambda: not lifecycle.publisher._outboxes, 5, "an empty backlog")
+        wait_until(lambda: not lifecycle.publisher.flusher._outboxes, 5, "an empty backlog")
     finally:
         lifecycle.disconnect()
 
@@ -368,7 +395,7 @@ def test_a_zombie_is_forgotten_when_it_ends(redis_url: str) -> None:
     ):
         report(published, source, event)
         assert published.flush(5)
-    wait_until(lambda: not published._outboxes, 5, "an empty backlog")
+    wait_until(lambda: not published.flusher._outboxes, 5, "an empty backlog")
 
 
 def test_a_refused_task_is_warned_of_once(
@@ -395,97 +422,6 @@ def test_what_succeeded_teaches_how_long_its_stages_take(published: Publisher) -
         report(published, one, events.StageReported(task=one.task, at=12, stage=done))
         report(published, one, finished(task=one.task))
     assert published.flush(5)
-    assert published.learned("tasks.work") == {}  # it is asked for meanwhile
-    usual = wait_until(lambda: published.learned("tasks.work"), what="the durations")
+    assert published.flusher.learned("tasks.work") == {}  # it is asked for meanwhile
+    usual = wait_until(lambda: published.flusher.learned("tasks.work"), what="the durations")
     assert usual["read"].middle == 2.0
-
-
-# -- processes -------------------------------------------------------------------------------------------------
-
-PRELUDE = """
-import os, sys, time
-from headway.celery import Lifecycle
-from headway.events import Emitted, Execution, Finished, Started
-from headway.journal import Journal
-from headway.publisher import Publisher
-
-def report(task, *texts, end=False):
-    one = Execution(task=task, nonce=task + str(os.getpid()), retries=0, boot="b", began=time.monotonic())
-    publisher(source=one, event=Started(task=task, at=1))
-    for text in texts:
-        publisher(source=one, event=Emitted(task=task, at=2, name="said", data=text))
-    if end:
-        publisher(source=one, event=Finished(task=task, at=3, status="succeeded"))
-    return one
-
-publisher = Publisher(Journal(sys.argv[1]))
-"""
-
-
-def run(program: str, url: str) -> float:
-    """Run it in a process of its own; the seconds it took from its last line to its end."""
-    code = PRELUDE + textwrap.dedent(program) + "\nprint(time.time(), flush=True)"
-    done = subprocess.run(
-        [sys.executable, "-c", code, url],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    ended = time.time()
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
-    return ended - float(done.stdout.split()[-1])
-
-
-def test_an_orderly_exit_sends_what_is_left(redis_url: str, journal: Journal) -> None:
-    run('report("t", *map(str, range(300)), end=True)', redis_url)
-    assert texts(journal) == [str(i) for i in range(300)]
-    assert state(journal).status == "succeeded"
-
-
-def test_an_exit_does_not_wait_long_for_a_redis_that_hangs(own_redis: OwnRedis) -> None:
-    server = own_redis()
-    server.pause()
-    try:
-        assert run('report("t", "a", end=True)', server.url) < publisher.EXIT_SECONDS + 1
-    finally:
-        server.resume()
-
-
-def test_a_forked_child_sends_its_own_and_nothing_of_its_parents(
-    own_redis: OwnRedis,
-) -> None:
-    server = own_redis()
-    journal = Journal(server.url, timeout=5)
-    resumed = threading.Timer(1.0, server.resume)
-    server.pause()
-    resumed.start()
-    try:
-        program = """
-            report("parent", "a", end=True)  # Redis hangs: the child is forked with all of this unsent
-            child = os.fork()
-            report("child" if child == 0 else "after", "b", end=True)
-            assert publisher.flush(10)
-            if child:
-                assert os.waitpid(child, 0)[1] == 0
-            """
-        run(program, server.url)
-    finally:
-        resumed.join()
-    for task, text in (("parent", "a"), ("child", "b"), ("after", "b")):
-        subject = Subject("task", task)
-        assert texts(journal, subject) == [text]
-        assert state(journal, subject).status == "succeeded"
-        assert len(log(journal, subject)) == 3
-
-
-def test_a_stage_can_be_watched_while_it_runs(journal: Journal, published: Publisher) -> None:
-    one: Execution = execution("one")
-    report(published, one, started(), stage("read", status="running", current=1))
-    wait_until(
-        lambda: journal.read([(TASK, None)])[0].state(TASK) and state(journal).stages,
-        what="the stage",
-    )
-    assert state(journal).stages[0].current == 1

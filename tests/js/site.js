@@ -6,7 +6,7 @@ import { fold, initialState } from "../../headway/static/headway.js";
 export const OPENING = "retry: 5\n:heartbeat 15\n";
 
 /** One frame of a stream. */
-export const frame = (event, id) => `${id ? `id: ${id}\n` : ""}data: ${JSON.stringify(event)}\n\n`;
+export const frame = (event, id) => `data: ${JSON.stringify(event)}\n${id ? `id: ${id}\n` : ""}\n`;
 
 /** Wait until the condition is true, and give what it gave. */
 export async function until(condition, what = String(condition), timeout = 5000) {

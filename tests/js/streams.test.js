@@ -168,7 +168,7 @@ test("tasks nobody knows are told so; the others go on", async (t) => {
   await until(() => a.now().connected && b.now().connected);
   for (const { now } of [x, y]) {
     assert.equal(now().link, "closed");
-    assert.deepEqual(now().link_error, { status: 404, message: "There is no such task." });
+    assert.deepEqual(now().link_error, { status: 404, code: "not_found", message: "There is no such task." });
   }
   assert.deepEqual(site.paths, ["/headway/events?task=a&task=x&task=b&task=y", "/headway/events?task=a&task=b"]);
 });

@@ -313,7 +313,7 @@ describe("done", () => {
   test("is rejected when the server refuses, and says what it answered", async (t) => {
     const { client } = await begin(t);
     await assert.rejects(client.watch("nobody").done, (error) => {
-      assert.deepEqual(error.link_error, { status: 404, message: "There is no such task." });
+      assert.deepEqual(error.link_error, { status: 404, code: "not_found", message: "There is no such task." });
       assert.equal(error.message, "There is no such task.");
       return true;
     });
@@ -546,7 +546,7 @@ describe("a route of your own", () => {
     const other = follow(t, client.watch("a"));
     site.script.push(problem(403, { detail: "Not yours.", tasks: ["x"] }), problem(403, { detail: "Not yours." }));
     await until(() => own.now().link_error);
-    assert.deepEqual(own.now().link_error, { status: 403, message: "Not yours." });
+    assert.deepEqual(own.now().link_error, { status: 403, code: "forbidden", message: "Not yours." });
     await until(() => other.now().link === "closed" || other.now().connected);
   });
 });

@@ -244,6 +244,7 @@ def test_asked_for_more_than_it_keeps_it_says_its_whole_state(
     assert outbox.empty.is_set()
     outbox.put(said("next"))
     assert [letter.number for letter in confirm(outbox)] == [last + 3]
+    assert outbox._ring_bytes == sum(len(letter.payload) for letter in outbox._ring)
 
 
 @pytest.mark.parametrize("end", [finished("failed", at=8), retrying(at=8)])

@@ -21,6 +21,7 @@ from headway.events import Event, Execution, Started, Subject, encode
 from headway.signals import reported
 from headway.stages import HEADER
 from headway.topics import frame
+from tests.celery_apps import NoPublisher
 from tests.eventstream import parse
 from tests.unit.test_sse import by_httpx_sse, by_sseclient
 
@@ -62,24 +63,11 @@ HOSTILE = {
 texts = st.text(alphabet=st.characters(exclude_categories=()), max_size=60)
 
 
-class Nobody:
-    """A publisher that publishes nothing."""
-
-    def wait(self, *_: object) -> None:
-        pass
-
-    def learned(self, _: str) -> dict[str, Any]:
-        return {}
-
-    def flush(self, _: float) -> bool:
-        return True
-
-
 @pytest.fixture(scope="module")
 def celery() -> Iterator[Celery]:
     """An app whose tasks report, and nobody carries it to a Redis."""
     with pytest.MonkeyPatch.context() as patch, Celery(set_as_current=False) as app:
-        patch.setattr(headway.celery.Lifecycle, "publisher", Nobody())
+        patch.setattr(headway.celery.Lifecycle, "publisher", NoPublisher(None))
         headway.celery.install(app, redis_url="redis://nowhere", show_errors=True)
         yield app
         assert headway.celery._installed

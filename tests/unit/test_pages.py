@@ -3,6 +3,8 @@
 import io
 import json
 import re
+from types import SimpleNamespace
+from uuid import uuid4
 
 import pypdf
 import pytest
@@ -104,9 +106,6 @@ def test_the_cookie_is_signed_and_not_for_scripts_or_other_sites(client, sent):
 
 def test_thirty_tasks_fit_into_the_cookie_newest_first(client, monkeypatch, shared_folder):
     graph = client.post("/graphs", json=GRAPH).json["graph"]
-    from types import SimpleNamespace
-    from uuid import uuid4
-
     ids = [str(uuid4()) for _ in range(40)]
     coming = iter(ids)
     monkeypatch.setattr(
@@ -136,7 +135,7 @@ def test_the_page_of_a_task_says_how_far_it_is(client, journals):
     journals.states["some-id"] = state()
     page = client.get("/tasks/some-id")
     assert page.status_code == 200
-    assert "<title>report.pdf – Headway</title>" in page.text
+    assert "<title>report.pdf · Headway</title>" in page.text
     assert "read: Running, 3 of 12" in page.text
     assert seeds(page)[0]["title"] == "report.pdf"
     assert 'http-equiv="refresh"' in page.text
@@ -189,7 +188,7 @@ def test_a_graph_has_a_page_for_people_and_json_for_programs(client):
     page = client.get(f"/graphs/{graph}", headers=HTML)
     assert page.content_type.startswith("text/html")
     assert "Accept" in page.headers["Vary"]
-    assert "<th scope=\"row\">answer</th><td>write</td><td>page</td>" in page.text
+    assert '<th scope="row">answer</th><td>write</td><td>page</td>' in page.text
     for accept in ("*/*", "application/json"):
         assert client.get(f"/graphs/{graph}", headers={"Accept": accept}).is_json
 

@@ -1,0 +1,64 @@
+"""Measure Headway beside its peers and print one table: `python -m benchmarks [--quick] [subject ...]`.
+
+Everything runs on this machine's loopback, in processes that end with this one. The figures are this machine's;
+only ratios within one run can be compared with other runs, and with the targets. Nothing is asserted.
+"""
+
+import argparse
+import os
+import platform
+import sys
+from importlib.util import find_spec
+
+from benchmarks import latency, servers, streams, tasks, viewers
+from benchmarks.table import HEADINGS, say, show
+
+SUBJECTS = {"tasks": tasks.rows, "latency": latency.rows, "streams": streams.rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer runs of less: a first look")
+    parser.add_argument(
+        "subjects", nargs="*", metavar="subject", help=f"of {', '.join(SUBJECTS)}; default: all"
+    )
+    asked = parser.parse_args()
+    if unknown := set(asked.subjects) - set(SUBJECTS):
+        parser.error(f"no such subject: {', '.join(sorted(unknown))}")
+    with servers.started(quick=asked.quick) as bench:
+        skipped = _skipped(bench)
+        say(_about(bench))
+        show(HEADINGS)
+        for name in asked.subjects or SUBJECTS:
+            if name not in skipped:
+                for row in SUBJECTS[name](bench):
+                    show(row.cells())
+    for name, why in skipped.items():
+        say(f"Skipped: {name}: {why}.")
+
+
+def _about(bench: servers.Bench) -> str:
+    cores = "a core for what is measured" if servers.PINNED else "not pinned to cores"
+    redis = "Redis of its own" if bench.redis else "the Redis of HEADWAY_REDIS_URL"
+    crowd = "C" if viewers.COMPILER else "Python, too slow to load the servers fully"
+    return (
+        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {cores}, {redis}, "
+        f"viewers in {crowd}. {os.getloadavg()[0]:.1f} processes ran before this one began.\n"
+        "A figure is the median of its runs, and (how far they lie from it): (0.9-1.2) is 90 % to 120 % of it.\n"
+    )
+
+
+def _skipped(bench: servers.Bench) -> dict[str, str]:
+    """What is not measured here, by name, and why."""
+    skipped = {}
+    if not find_spec("tqdm"):
+        skipped["tqdm"] = "not installed (pip install tqdm)"
+    if bench.redis is None:
+        skipped["a hung Redis, a bare PUBLISH"] = "the one in HEADWAY_REDIS_URL is not ours"
+    if sys.platform != "linux":
+        skipped["streams"] = "a server's CPU and memory are read from Linux's /proc"
+    return skipped
+
+
+if __name__ == "__main__":
+    main()

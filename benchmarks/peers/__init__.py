@@ -1,0 +1,1 @@
+"""What Headway is measured beside, each written the way it usually is."""

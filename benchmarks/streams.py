@@ -1,0 +1,147 @@
+"""The web process's side: one topic, a thousand viewers, ours beside the generator people write by hand.
+
+First a closed loop: event k+1 only after k has reached every viewer, so nothing can be joined into one write and
+the cost per delivery is honest. Then a burst, where joining is the point. Each run has a fresh server, and both
+send the same events. The publisher, Redis and the viewers are outside the measured core.
+"""
+
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import redis
+
+from benchmarks.servers import Bench
+from benchmarks.table import Row, progress
+from benchmarks.viewers import crowd, get
+from headway.events import Execution, Stage, StageReported, Started, encode
+from headway.journal import Journal
+from headway.publisher import Publisher
+
+VIEWERS = 1000
+REST_SECONDS = 0.3  # for a web process to come to rest
+
+
+def rows(bench: Bench) -> Iterator[Row]:
+    events = 30 if bench.quick else 100
+    ours, theirs = [], []
+    for number in range(bench.repeats):
+        progress(f"streams, run {number + 1} of {bench.repeats}")
+        ours.append(measure(bench, Headway(bench), events))
+        theirs.append(measure(bench, Queues(bench), events))
+    for name, what, target in (
+        ("cpu", "CPU per delivery, µs", 1 / 5),
+        ("cpu_in_burst", "CPU per delivery in a burst, µs", None),
+        ("memory", "memory per viewer, KB", 1 / 16),
+    ):
+        yield _row(what, name, ours, theirs, target=target)
+    for name, what, target in (
+        ("deliveries", "deliveries/s", None),
+        ("connects", "connects/s", 2.0),
+    ):
+        yield _row(what, name, ours, theirs, target=target, more_is_better=True)
+    yield _row("lost, doubled, reordered", "wrong", ours, theirs, limit=0)
+
+
+def _row(what: str, name: str, ours: list["Figures"], theirs: list["Figures"], **goal: Any) -> Row:
+    one, other = ([getattr(figures, name) for figures in side] for side in (ours, theirs))
+    return Row(f"{VIEWERS} viewers: {what}", one, "generator + queue", other, **goal)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one run of one server."""
+
+    cpu: float  # µs per delivery
+    cpu_in_burst: float
+    deliveries: float  # per second
+    connects: float  # per second
+    memory: float  # KB per viewer who sits there
+    wrong: float  # deliveries lost, doubled or reordered
+
+
+class Side(Protocol):
+    """Who hands out events: the app that serves them, where, and how they are published."""
+
+    app: str
+    path: str
+    marker: str  # a viewer that has read it has arrived
+
+    def publish(self, places: range) -> None: ...
+
+
+class Headway:
+    """Through the publisher and the journal, as a worker does."""
+
+    app = "benchmarks.web:app"
+    marker = '"snapshot"'
+
+    def __init__(self, bench: Bench) -> None:
+        self._topic = topic = uuid.uuid4().hex
+        self.path = f"/headway/tasks/{topic}/events"
+        self._publisher = Publisher(Journal(bench.redis_url, timeout=5.0))
+        self._source = Execution(
+            task=topic, nonce=topic, retries=0, boot="benchmark", began=time.monotonic()
+        )
+        stages = (_event(topic, 0).stage,)
+        self._say(Started(task=topic, at=time.time(), stages=stages))
+        self._publisher.flush(5.0)
+
+    def publish(self, places: range) -> None:
+        for place in places:
+            self._say(_event(self._topic, place))
+
+    def _say(self, event: Started | StageReported) -> None:
+        self._publisher(event=event, source=self._source)
+
+
+class Queues:
+    """By PUBLISH, as `peers/queues.py` hears it."""
+
+    app = "benchmarks.peers.queues:app"
+    marker = ": hello"
+
+    def __init__(self, bench: Bench) -> None:
+        self._topic = topic = uuid.uuid4().hex
+        self.path = f"/events/{topic}"
+        self._redis = redis.Redis.from_url(bench.redis_url)
+
+    def publish(self, places: range) -> None:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for place in places:
+                pipe.publish(f"queues:{self._topic}", encode(_event(self._topic, place)))
+            pipe.execute()
+
+
+def _event(topic: str, place: int) -> StageReported:
+    # Another run each time makes it a transition: nothing may be left out as an older tick.
+    stage = Stage(key="pages", unit="page", status="running", current=place, total=500, runs=place)
+    return StageReported(task=topic, at=time.time(), stage=stage, progress=place / 500)
+
+
+def measure(bench: Bench, side: Side, events: int) -> Figures:
+    with bench.web(side.app) as server:
+        empty = server.resident_bytes()
+        with crowd(server.port, VIEWERS, marker=side.marker, request=get(side.path)) as viewers:
+            time.sleep(REST_SECONDS)
+            full = server.resident_bytes()
+            start, cpu = time.monotonic(), server.cpu_seconds()
+            for place in range(1, events + 1):
+                side.publish(range(place, place + 1))
+                viewers.wait_for(place)
+            elapsed, cpu_burst = time.monotonic() - start, server.cpu_seconds()
+            side.publish(range(events + 1, 2 * events + 1))
+            viewers.wait_for(2 * events)
+            cpu_end = server.cpu_seconds()
+            count = viewers.end()
+    deliveries = VIEWERS * events
+    return Figures(
+        cpu=(cpu_burst - cpu) / deliveries * 1e6,
+        cpu_in_burst=(cpu_end - cpu_burst) / deliveries * 1e6,
+        deliveries=deliveries / elapsed,
+        connects=VIEWERS / viewers.seconds_to_connect,
+        memory=(full - empty) / VIEWERS / 1024,
+        wrong=count.wrong + abs(2 * deliveries - count.delivered),
+    )
