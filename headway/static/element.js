@@ -276,10 +276,7 @@ class View {
     attrs(n.base, { "aria-label": this.title });
     this.drawHeader(phase, notice);
     this.drawFacts(phase, notice);
-    if (n.stages.isConnected) {
-      const build = (row) => this.buildRow(row);
-      keyed(n.stages, this.rows, s.stages, build, (row, stage) => this.drawRow(row, stage));
-    }
+    if (n.stages.isConnected) keyed(n.stages, this.rows, s.stages, buildRow, (row, stage) => this.drawRow(row, stage));
     if (n.timeline.isConnected) {
       this.drawTimeline();
       this.drawGraph();
@@ -287,4 +284,332 @@ class View {
     this.hear(phase, notice);
     tick(this, !ended && !blind && s.status !== "lost");
   }
+
+  drawHeader(phase, notice) {
+    const { n, host, state: s, cut } = this;
+    const { status } = s;
+    const tone = toneOf(phase);
+    const share = shareOf(s.progress, s.progress === null ? 0 : 1);
+    const values = { n: Math.floor(share * 100) };
+    this.percent = share === null ? "" : this.t("percent", values);
+    let word = this.t(phase === notice ? `${phase}Short` : phase);
+    if (phase === "retrying" && s.due_at) word = this.until(s.due_at, "retryIn", "retrySoon");
+    const said = share === null ? word : this.t("percentSaid", values);
+    fill(n.bar, share, tone === "warn" ? "running" : phase, this.title, this.step ? `${said}, ${this.step}` : said);
+    this.hide(n.bar, share === null && ["ok", "err", "off"].includes(tone));
+    if (n.variant === "compact") {
+      if (notice && notice !== "gap") word = this.t(`${notice}Short`);
+      else if (phase === "running") word = this.percent || word;
+    }
+    look(n.status, "status", phase);
+    write(n.title, this.title);
+    write(n.word, word);
+    write(n.cancel, this.t(host.cancelling ? "cancelling" : "cancel"));
+    attrs(n.cancel, { "aria-disabled": host.cancelling || null });
+    const going = ["queued", "scheduled", "running", "retrying"].includes(status) && phase !== "connecting";
+    this.hide(n.cancel, !host.hasAttribute("cancel") || !going || (phase === notice && phase !== "stalled"));
+
+    this.said = notice && this.t(notice, {
+      job: this.t(["running", "retrying"].includes(status) ? "going" : "safe"),
+      time: this.t("clock", { seconds: cut ? wall() - this.cutAt : this.now - (s.updated_at ?? this.now) }),
+      message: s.link_error?.message,
+    });
+    look(n.notice, "notice", notice);
+    write(n.said, this.said);
+    write(n.reconnect, this.t("reconnect"));
+    this.hide(n.notice, !notice);
+    this.hide(n.reconnect, !cut && s.link !== "closed");
+    n.result.hidden = status !== "succeeded";
+  }
+
+  /** Hide it; if it has the focus, that stays near. */
+  hide(node, hidden) {
+    if (hidden && !node.hidden && node.contains(this.root.activeElement)) this.n.base.focus();
+    node.hidden = hidden;
+  }
+
+  drawFacts(phase, notice) {
+    const { n, state: s } = this;
+    const { status, error, started_at, finished_at } = s;
+    let wait = "";
+    if (phase === "queued") wait = joined(this.t(s.confirmed ? "queuedHint" : "unconfirmed"), this.time(s.queued_at));
+    if (phase === "scheduled" && s.due_at) wait = this.due(s.due_at);
+    let took = "";
+    if (started_at && finished_at) took = this.t(status === "succeeded" ? "took" : "ran", { time: this.time(started_at, finished_at) });
+    else if (started_at) took = this.t("elapsed", { time: this.time(started_at) });
+    const percent = status !== "succeeded" && this.percent;
+    const attempt = s.attempt > 1 && this.t("attempt", { n: s.attempt });
+    write(n.facts, phase === "connecting" ? "" : joined(wait, percent, n.variant === "bar" && this.step, attempt, took));
+    write(n.remaining, phase === "running" && !this.cut ? this.timeLeft() : "");
+    n.meta.hidden = !n.facts.firstChild && phase === notice;
+
+    const stage = s.stages.find(({ key }) => key === error?.stage);
+    let note = error?.message ?? error?.type ?? (["lost", "expired"].includes(phase) ? this.t(`${phase}Hint`) : s.message ?? "");
+    if (stage && status === "retrying" && n.stages.isConnected) note = ""; // its stage says it
+    else if (stage) note = this.t("failedIn", { label: this.label(stage), message: note });
+    look(n.note, "note", phase);
+    write(n.note, note);
+    write(n.event, this.told);
+  }
+
+  due(at) {
+    if (at - this.now < 3600) return this.until(at, "startsIn", "queuedHint");
+    const date = new Date((at - this.state.clock_offset) * 1000);
+    const dateStyle = date.toDateString() === new Date().toDateString() ? undefined : "medium";
+    return this.t("startsAt", { time: date.toLocaleString(this.host.locale, { timeStyle: "short", dateStyle }) });
+  }
+
+  /** The words stay for a while, and twice as long when they would promise less. */
+  timeLeft() {
+    const { now, left, state: s } = this;
+    const time = formatEta(s, now);
+    const seconds = s.remaining - (now - s.updated_at);
+    const passed = now - left.at;
+    const grew = seconds > 1.2 * (left.seconds - passed);
+    if (time && time !== words.over && passed < (grew ? 2 : 1) * LEFT_EVERY) return left.text;
+    const text = time && time !== words.over ? this.t("left", { time }) : time;
+    this.left = { at: text ? now : 0, seconds, text };
+    return text;
+  }
+
+  drawRow(row, stage) {
+    const { state: s, phase } = this;
+    const { started_at, finished_at, expected, runs } = stage;
+    let { status, message } = stage;
+    if (status === "running" && ["lost", "stalled"].includes(phase)) status = phase;
+    if (status === "failed" && s.status === "cancelled" && finished_at === s.finished_at) status = s.status;
+    let time = this.time(started_at, finished_at ?? s.finished_at);
+    if (status === "failed" && s.status === "retrying" && s.error?.stage === stage.key) {
+      status = s.status;
+      message = s.error.message ?? s.error.type;
+      time = this.t("attemptFailed", { n: s.attempt });
+    }
+    if (status === "skipped") time = this.t(status);
+    if (status === "waiting") time = expected && !s.finished_at ? this.t("usually", { time: this.t("range", { seconds: expected }) }) : "";
+    const label = this.label(stage);
+    const count = this.t("count", { stage });
+    look(row.root, "stage", status);
+    attrs(row.root, { "aria-current": status === "running" ? "step" : null });
+    write(row.label, label);
+    write(row.unseen, this.t(status));
+    write(row.time, time);
+    write(row.detail, joined(count, message, runs > 1 && this.t("runs", { n: runs })));
+    row.bar.hidden = stage.status !== "running";
+    if (!row.bar.hidden) fill(row.bar, shareOf(stage.current, stage.total), status, label, count || this.t(status));
+  }
+
+  drawTimeline() {
+    const { n, now, state: s } = this;
+    const begun = s.stages.filter(({ started_at }) => started_at);
+    n.timeline.hidden = !begun.length;
+    write(n["timeline-summary"], this.t("timeline"));
+    if (n.timeline.hidden || !n.timeline.open) return;
+    const endOf = ({ finished_at }) => finished_at ?? s.finished_at ?? now;
+    const from = Math.min(...begun.map(({ started_at }) => started_at));
+    const whole = Math.max(...begun.map(endOf)) - from || 1;
+    keyed(n.lanes, this.lanes, begun, buildLane, (lane, stage) => {
+      look(lane.span, "span", stage.status);
+      write(lane.label, this.label(stage));
+      write(lane.time, this.time(stage.started_at, stage.finished_at ?? s.finished_at));
+      css(lane.span, "inset-inline-start", `${((stage.started_at - from) / whole) * 100}%`);
+      css(lane.span, "inline-size", `${((endOf(stage) - stage.started_at) / whole) * 100}%`);
+    });
+  }
+
+  drawGraph() {
+    const { n, state: { stages } } = this;
+    n.graph.hidden = stages.length > MOST_NODES || !stages.some(({ needs }) => needs?.length);
+    if (n.graph.hidden) return;
+    write(n["graph-summary"], this.t("graph"));
+    attrs(n.scroller, { "aria-label": this.t("graph") });
+    if (graph) graph.drawGraph(this, n.canvas, this.host.constructor.layout);
+    else import("./graph.js").then((loaded) => later(this, (graph = loaded)));
+  }
+
+  /** Say what has changed since it was last drawn: transitions, and now and then how far it is; never a tick. */
+  hear(phase, notice) {
+    const { state: s, heard, title, n } = this;
+    const { stages } = s;
+    const known = heard && heard.phase !== "connecting";
+    const mark = Math.floor(s.progress * 4);
+    if (!known || mark < this.mark) this.mark = mark;
+    this.heard = { phase, notice, was: new Map(stages.map(({ key, status }) => [key, status])) };
+    if (!heard || this.host.hasAttribute("quiet")) return;
+    const changed = phase !== heard.phase;
+    const word = n.word.textContent;
+    if (changed) write(n.alert, ["failed", "lost"].includes(phase) ? `${this.t("stage", { label: title, status: word })}. ${n.note.textContent}` : "");
+    if (n.alert.firstChild) return;
+    if (isEnded(s)) {
+      if (changed) this.say([this.t("stage", { label: title, status: joined(word, n.facts.textContent) })], true);
+      return;
+    }
+    const news = [];
+    if (known) {
+      stages.forEach((stage, i) => {
+        const { key, status } = stage;
+        if (status === heard.was.get(key) || status === "waiting") return;
+        const label = this.label(stage);
+        if (status === "running") news.push(this.t("step", { n: i + 1, of: stages.length, label }));
+        else news.push(this.t("stage", { label, status: this.t(status) }));
+      });
+      if (changed && phase !== notice && !news.length) news.push(word);
+    }
+    if (notice !== heard.notice) {
+      if (notice) news.push(this.said);
+      else if (heard.notice !== "gap" && heard.notice !== "stalled") news.push(this.t("back"));
+    }
+    if (mark > this.mark && mark < 4 && phase === "running" && wall() - this.markAt >= PERCENT_EVERY) {
+      Object.assign(this, { mark, markAt: wall() });
+      news.push(this.t("percentSaid", { n: mark * 25 }));
+    }
+    this.say(news);
+  }
+
+  say(news, last) {
+    this.unsaid = last ? news : [...this.unsaid, ...news];
+    if (!this.unsaid.length || this.speaking) return;
+    this.speaking = setTimeout(() => {
+      write(this.n.live, this.unsaid.slice(-3).join(". "));
+      Object.assign(this, { speaking: 0, spokeAt: wall(), unsaid: [] });
+    }, 1000 * Math.max(0, this.spokeAt + SPEAK_EVERY - wall()));
+  }
 }
+
+// -- the element ---------------------------------------------------------------------------------------------
+
+/**
+ * `<headway-progress task="…">`. It fires `headway:change` (with the state), `headway:event` (an event of the task's own:
+ * name and data), `headway:done` (the last state), and `headway:cancel`, which may be prevented.
+ */
+export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
+  static observedAttributes = ["task", "token", "url", "base", "variant", "locale", "cancel", "quiet"];
+  /** What all elements say. @type {Texts} */
+  static texts = texts;
+  /** Places the nodes of a graph otherwise: see `layered` in graph.js. @type {((stages: readonly any[]) => any) | undefined} */
+  static layout;
+
+  /** Whether the viewer has asked for the task's end. */
+  cancelling = false;
+  #view;
+  #texts;
+  #token;
+  #given = null;
+  #watch;
+  #leave;
+  #of = "";
+  #ended = false;
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: "open" });
+    root.adoptedStyleSheets = [(styles ??= sheet(CSS))];
+    this.texts = {};
+    this.#view = new View(this, root);
+  }
+
+  connectedCallback() {
+    for (const name of ["state", "texts", "token"]) {
+      if (!Object.hasOwn(this, name)) continue;
+      const value = this[name]; // set before the element was defined
+      delete this[name];
+      this[name] = value;
+    }
+    this.#changed();
+  }
+
+  disconnectedCallback() {
+    this.#leave = void this.#leave?.();
+    tick(this.#view, false);
+  }
+
+  attributeChangedCallback(name, before, now) {
+    if (before !== now) this.#changed();
+  }
+
+  /** The task's id. @type {string | null} */
+  get task() {
+    return this.getAttribute("task");
+  }
+  set task(task) {
+    attrs(this, { task });
+  }
+
+  /** Sent with requests, or a function that returns it. @type {import("./types.js").Token | undefined} */
+  get token() {
+    return this.#token ?? this.getAttribute("token") ?? undefined;
+  }
+  set token(token) {
+    this.#token = token;
+    this.#changed();
+  }
+
+  /** Where the blueprint is. @type {string | undefined} */
+  get base() {
+    return this.getAttribute("base") ?? undefined;
+  }
+
+  /** @type {"full" | "stepper" | "bar" | "compact"} */
+  get variant() {
+    const variant = this.getAttribute("variant");
+    return Object.hasOwn(SHOWN, variant) ? variant : "full";
+  }
+
+  /** @type {string | undefined} */
+  get locale() {
+    return this.getAttribute("locale") ?? undefined;
+  }
+
+  /** What this element says in words of its own. @type {Texts} */
+  get texts() {
+    return this.#texts;
+  }
+  set texts(own) {
+    this.#texts = Object.setPrototypeOf({ ...own }, this.constructor.texts);
+    if (this.#view) later(this.#view);
+  }
+
+  /** What is shown. Set by hand it needs no connection and has none; null leaves it to `task` again. @type {any} */
+  get state() {
+    return this.#given ?? this.#watch?.getSnapshot() ?? null;
+  }
+  set state(state) {
+    this.#given = state;
+    if (state) this.#show(state);
+    this.#changed();
+  }
+
+  /** Connect anew, now. */
+  reconnect() {
+    this.#watch?.reconnect();
+  }
+
+  /** Ask for the task's end. */
+  async cancelTask() {
+    const task = this.task ?? this.state?.task;
+    if (this.cancelling || !this.#fire("cancel", { task }, true)) return;
+    this.cancelling = true;
+    later(this.#view);
+    try {
+      const token = typeof this.token === "function" ? await this.token(false) : this.token;
+      const headers = token && { Authorization: `Bearer ${token}` };
+      const { ok } = await fetch(`${this.base ?? "/headway"}/tasks/${encodeURIComponent(task)}/cancel`, { method: "POST", headers });
+      if (!ok) throw new Error("refused");
+    } catch {
+      this.cancelling = false;
+      this.#view.say([this.#view.t("notCancelled")]);
+      later(this.#view);
+    }
+  }
+
+  /** Draw, and connect once all attributes are set. */
+  #changed() {
+    if (!this.#view) return;
+    later(this.#view);
+    queueMicrotask(() => this.#connect());
+  }
+
+  #connect() {
+    const { task, base, token } = this;
+    const url = this.getAttribute("url") ?? undefined;
+    ...
+  }

@@ -118,10 +118,9 @@ def test_without_a_receiver_a_task_runs_and_nothing_is_built(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with run("read") as heard:
-        reported.disconnect(heard)
-        assert not reported.receivers
+        monkeypatch.setattr(reported, "receivers", [])  # whatever else this process has imported
         for kind in ("Started", "StageReported", "MessageReported", "Emitted", "Stage"):
             monkeypatch.setattr(events, kind, mock.MagicMock(side_effect=AssertionError(kind)))
         assert list(track([1, 2], "read")) == [1, 2]
         monkeypatch.undo()
-    assert [type(event) for event in heard.events] == [Started]
+    assert [type(event) for event in heard.events] == [Started, Finished]
