@@ -14,7 +14,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench pictures clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -28,10 +28,16 @@ ifdef JS_READY
 	npm --prefix tests/js test
 endif
 
-check: $(READY) ## format, lint, types
+check: $(READY) $(JS_READY) ## format, lint, types
 	"$(BIN)/ruff" format --check
 	"$(BIN)/ruff" check
 	"$(BIN)/mypy"
+ifdef JS_READY
+	npm --prefix tests/js run --silent check
+endif
+
+pictures: $(READY) ## the pictures of the docs, anew
+	"$(BIN)/python" -m tests.browser.pictures
 
 format: $(READY) ## put the code into the house's form
 	"$(BIN)/ruff" format

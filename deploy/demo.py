@@ -189,6 +189,7 @@ def start_all(demo: Demo) -> None:
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}"
     ports = {name: free_port(int(env.get(name) or usual)) for name, usual in PORTS.items()}
     env |= {name: str(port) for name, port in ports.items()}
+    env.setdefault("FLOWER_URL", f"http://{HOST}:{ports['FLOWER_PORT']}")
     redis = start_redis(demo, env)
     commands = procfile((ROOT / "Procfile").read_text())
     for name, command in commands.items():

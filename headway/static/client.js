@@ -4,7 +4,7 @@
 import { initialState, isEnded, reduce, seqOf } from "./fold.js";
 import { streams } from "./streams.js";
 
-/** @import { Client, ClientOptions, Link, LinkError, State, TaskEvent, TaskOptions, Topic, Watch, Watched } from "./types.js" */
+/** @import { Client, ClientOptions, TaskEvent, TaskOptions, Topic, Watch, Watched } from "./types.js" */
 
 const LINGER_MS = 1000; // a topic nobody watches is kept so long: frameworks unmount what they mount again at once
 const CLOCKS_AGREE = 1; // second: a smaller difference is the network's
@@ -24,23 +24,15 @@ function call(callbacks, event) {
 
 /** One task as this page holds it. @param {string} id @param {TaskOptions} [options] @returns {Topic} */
 export function createTopic(id, { url, initialState: seed } = {}) {
-  /** @type {State} */
-  let state = { ...initialState(id), ...seed };
-  let over = isEnded(state);
+  const untied = { connected: false, reconnecting: false, retry_in_ms: null, link_error: null, clock_offset: 0 };
+  /** @type {Watched} */
+  let view = { ...initialState(id), ...seed, ...untied, link: "idle" };
+  if (isEnded(view)) view.link = "closed";
   let telling = false;
-  /** @type {Link} */
-  let link = over ? "closed" : "idle";
-  /** @type {number | null} */
-  let retry_in_ms = null;
-  /** @type {LinkError | null} */
-  let link_error = null;
-  let clock_offset = 0;
-  /** @type {Watched | null} */
-  let view = null;
 
-  /** Tell listeners once of all that a chunk of the stream brings. */
-  function changed() {
-    view = null;
+  /** Tell listeners once of all that a chunk of the stream brings. @param {Partial<Watched>} now */
+  function set(now) {
+    view = { ...view, ...now };
     if (telling) return;
     telling = true;
     queueMicrotask(() => {
@@ -54,52 +46,41 @@ export function createTopic(id, { url, initialState: seed } = {}) {
     key: url ? `@${url}` : id, // no id has an @
     id,
     url: url ?? null,
-    users: 0,
     hearers: new Set(),
     listeners: new Set(),
-    get over() {
-      return over;
-    },
-    get state() {
-      return state;
-    },
     get view() {
-      const connected = link === "open";
-      const reconnecting = link === "reconnecting" || link === "offline";
-      return (view ??= { ...state, link, connected, reconnecting, retry_in_ms, link_error, clock_offset });
+      return view;
+    },
+    get over() {
+      return view.link === "closed";
     },
     accept(event) {
       const { type, cursor, at } = event;
-      if (cursor && state.cursor && type !== "snapshot") {
-        const step = seqOf(cursor) - seqOf(state.cursor);
-        if (step > 1 || (step === 0 && cursor !== state.cursor)) return false;
+      if (cursor && view.cursor && type !== "snapshot") {
+        const step = seqOf(cursor) - seqOf(view.cursor);
+        if (step > 1 || (step === 0 && cursor !== view.cursor)) return false;
         if (step < 1) return true;
       }
-      const was = state;
-      const offset = at - Date.now() / 1000;
-      const moved = (type === "link" || type === "snapshot") && Math.abs(offset - clock_offset) > CLOCKS_AGREE;
-      if (moved) clock_offset = offset;
-      state = reduce(state, event);
-      if (moved || state !== was) changed();
+      const next = reduce(view, event);
+      if (next !== view) set(next);
+      const clock_offset = at - Date.now() / 1000; // of what the server stamps as it sends
+      const moved = Math.abs(clock_offset - view.clock_offset) > CLOCKS_AGREE;
+      if (moved && (type === "link" || type === "snapshot")) set({ clock_offset });
       call(topic.hearers, event);
-      if (isEnded(state)) topic.end();
+      if (isEnded(view)) topic.end();
       return true;
     },
-    linked(now, retryInMs = null) {
-      if (over || (now === link && retryInMs === retry_in_ms)) return;
-      link = now;
-      retry_in_ms = retryInMs;
-      changed();
+    linked(link, retry_in_ms = null) {
+      if (topic.over || (link === view.link && retry_in_ms === view.retry_in_ms)) return;
+      const reconnecting = link === "reconnecting" || link === "offline";
+      set({ link, connected: link === "open", reconnecting, retry_in_ms });
     },
-    end(error = null) {
-      if (over) return;
-      link_error = error;
+    end(link_error = null) {
+      if (!topic.over) set({ link_error });
       topic.linked("closed");
-      over = true;
     },
     reopen() {
-      over = isEnded(state);
-      if (!over) link_error = null;
+      if (topic.over && !isEnded(view)) set({ link: "idle", link_error: null });
     },
   };
   return topic;
@@ -128,32 +109,13 @@ export function createClient(options = {}) {
     source.changed();
   }
 
-  /** @param {Topic} topic */
-  function enter(topic) {
-    topic.users++;
-    if (topics.has(topic.key)) return;
-    topics.set(topic.key, topic);
-    topic.linked("connecting");
-    changed();
-  }
-
-  /** @param {Topic} topic @param {number} afterMs */
-  function leave(topic, afterMs) {
-    topic.users--;
-    setTimeout(() => {
-      if (topic.users || topics.get(topic.key) !== topic) return;
-      topics.delete(topic.key);
-      topic.linked("idle");
-      changed();
-    }, afterMs);
-  }
-
   /** @param {string} id @param {TaskOptions} [task] @returns {Watch} */
   function watch(id, task = {}) {
     const { signal, onEvent } = task;
     let topic = createTopic(id, task);
     const first = topic.view;
     const find = () => (topic = topics.get(topic.key) ?? topic);
+    find();
     /** @type {Set<() => void>} */
     const held = new Set();
     /** What it was when it was closed. @type {Watched | null} */
@@ -164,24 +126,32 @@ export function createClient(options = {}) {
     const tell = () => call(held);
     const hear = (/** @type {TaskEvent} */ event) => onEvent?.(event);
     const getSnapshot = () => closed ?? topic.view;
-    find();
 
     function join() {
       find();
       topic.listeners.add(tell);
       topic.hearers.add(hear);
-      enter(topic);
+      if (topics.has(topic.key)) return;
+      topics.set(topic.key, topic);
+      topic.linked("connecting");
+      changed();
     }
 
     function part(afterMs = LINGER_MS) {
-      topic.listeners.delete(tell);
-      topic.hearers.delete(hear);
-      leave(topic, afterMs);
+      const left = topic;
+      left.listeners.delete(tell);
+      left.hearers.delete(hear);
+      setTimeout(() => {
+        if (left.listeners.size || topics.get(left.key) !== left) return;
+        topics.delete(left.key);
+        left.linked("idle");
+        changed();
+      }, afterMs);
     }
 
-    /** @param {() => void} changed */
-    function subscribe(changed) {
-      const mine = () => changed(); // the same function may subscribe twice
+    /** @param {() => void} told */
+    function subscribe(told) {
+      const mine = () => told(); // the same function may subscribe twice
       if (held.add(mine).size === 1 && !closed) join();
       return () => {
         if (held.delete(mine) && !held.size && !closed) part();

@@ -4,7 +4,11 @@
 import { formatCount, formatDuration, formatEta, isEnded, watch, words } from "./headway.js";
 import { attrs, css, icon, look, maker, sheet, toneOf, write } from "./nodes.js";
 
-/** All that is said. A text has {places} for values, or is a function of them. */
+// -- words ---------------------------------------------------------------------------------------------------
+
+/** @typedef {Record<string, string | ((values: any) => unknown)>} Texts */
+
+/** All that is said. A text has {places} for values, or is a function of them. @type {Texts} */
 export const texts = {
   __proto__: null,
   task: "Task", // without a title or a name
@@ -90,6 +94,8 @@ const dirty = new Set(); // views to draw, the longest waiting first
 const ticking = new Set(); // views that show a running clock
 let frame = 0;
 let clock = 0;
+let styles; // made when first needed: there is no document where a server renders
+let graph; // as it is loaded
 
 function drawDirty() {
   const until = performance.now() + FRAME_MS;
@@ -134,6 +140,8 @@ const LEFT_EVERY = 3; // seconds: an estimate that flickers is no estimate
 const SPEAK_EVERY = 1.5; // seconds; what happens in between is said together
 const PERCENT_EVERY = 10; // seconds
 
+const MOST_NODES = 200; // stages; more make no picture
+
 const EMPTY = { status: "queued", confirmed: true, attempt: 1, stages: [], link: "open", server_live: true, clock_offset: 0 };
 const NOTHING = { ...EMPTY, confirmed: false, link: "connecting" };
 const REFUSALS = { unauthorized: "unauthorized", forbidden: "forbidden", not_found: "unknown", gone: "unknown" };
@@ -174,21 +182,33 @@ function keyed(list, kept, items, build, draw) {
   for (const [key, { root }] of kept) if (!keys.has(key) && kept.delete(key)) root.remove();
 }
 
-class View {
-  state = NOTHING;
-  rows = new Map();
-  lanes = new Map();
-  left = { text: "", at: 0, seconds: 0 };
-  cutAt = 0;
-  gapAt = 0;
-  mark = 0;
-  markAt = 0;
-  spokeAt = 0;
-  unsaid = [];
-  told = "";
+function buildRow(row) {
+  const make = maker(row);
+  const line = make("div", "row", make("span", "label"), make("span", "unseen"), make("span", "time"));
+  row.root = make("li", "stage", icon(), make("div", "body", line, makeBar(make), make("p", "detail")));
+  return row;
+}
 
+function buildLane(lane) {
+  const make = maker(lane);
+  lane.root = make("li", "lane", make("span", "label"), make("span", "track", make("span", "span")), make("span", "time"));
+  return lane;
+}
+
+class View {
   constructor(host, root) {
-    Object.assign(this, { host, root });
+    Object.assign(this, { host, root, spokeAt: 0 });
+    this.forget();
+  }
+
+  /** Begin with another task. */
+  forget() {
+    this.state = NOTHING;
+    this.n = this.heard = null;
+    this.cutAt = this.gapAt = this.mark = this.markAt = 0;
+    this.left = { text: "", at: 0 };
+    this.told = "";
+    this.unsaid = [];
   }
 
   /** Show this from the next frame on. */
@@ -227,6 +247,8 @@ class View {
     const { host } = this;
     const { variant } = host;
     const n = (this.n = { variant });
+    this.rows = new Map();
+    this.lanes = new Map();
     const make = maker(n);
     const fold = (name, inside) => {
       make("details", name, make("summary", `${name}-summary`), inside).ontoggle = () => later(this);
@@ -272,7 +294,7 @@ class View {
     const at = s.stages.findIndex(({ status }) => status === "running");
     this.step = at < 0 ? "" : this.t("step", { n: at + 1, of: s.stages.length, label: this.label(s.stages[at]) });
 
-    look(n.base, `base ${n.variant}${cut || blind ? " stale" : ""}`, phase);
+    look(n.base, `base as-${n.variant}${cut || blind ? " stale" : ""}`, phase);
     attrs(n.base, { "aria-label": this.title });
     this.drawHeader(phase, notice);
     this.drawFacts(phase, notice);
@@ -289,7 +311,7 @@ class View {
     const { n, host, state: s, cut } = this;
     const { status } = s;
     const tone = toneOf(phase);
-    const share = shareOf(s.progress, s.progress === null ? 0 : 1);
+    const share = shareOf(s.progress, s.progress == null ? 0 : 1);
     const values = { n: Math.floor(share * 100) };
     this.percent = share === null ? "" : this.t("percent", values);
     let word = this.t(phase === notice ? `${phase}Short` : phase);
@@ -423,7 +445,7 @@ class View {
     write(n["graph-summary"], this.t("graph"));
     attrs(n.scroller, { "aria-label": this.t("graph") });
     if (graph) graph.drawGraph(this, n.canvas, this.host.constructor.layout);
-    else import("./graph.js").then((loaded) => later(this, (graph = loaded)));
+    else import("./graph.js").then((loaded) => later((graph = loaded) && this));
   }
 
   /** Say what has changed since it was last drawn: transitions, and now and then how far it is; never a tick. */
@@ -611,5 +633,154 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
   #connect() {
     const { task, base, token } = this;
     const url = this.getAttribute("url") ?? undefined;
-    ...
+    const of = [task, url, base, token];
+    const wanted = this.isConnected && !this.#given && (task || url);
+    const same = of.every((each, i) => each === this.#of[i]);
+    if (wanted && same && this.#leave) return;
+    this.#leave = void this.#leave?.();
+    if (!wanted) return;
+    if (!same) this.#view.forget();
+    this.#of = of;
+    const onEvent = (event) => this.#tell(event);
+    const watched = (this.#watch = watch(task ?? "", { baseUrl: base, token, url, initialState: this.#seed(), onEvent }));
+    const show = () => this.#show(watched.getSnapshot());
+    this.#leave = watched.subscribe(show);
+    show();
   }
+
+  /** The state that a server has rendered into the element. */
+  #seed() {
+    try {
+      return JSON.parse(this.querySelector("script[type='application/json']").textContent);
+    } catch {
+      return null;
+    }
+  }
+
+  #show(state) {
+    const ended = isEnded(state);
+    const news = ended && !this.#ended;
+    this.#ended = ended;
+    if (ended) this.cancelling = false;
+    this.#view.take(state);
+    this.#fire("change", state);
+    if (news) this.#fire("done", state);
+  }
+
+  #tell(event) {
+    if (event.type !== "emitted") return;
+    this.#view.told = this.#view.t("event", event);
+    later(this.#view);
+    this.#fire("event", event);
+  }
+
+  #fire(name, detail, cancelable) {
+    return this.dispatchEvent(new CustomEvent(`headway:${name}`, { detail, cancelable, bubbles: true, composed: true }));
+  }
+}
+
+const CSS = `
+:host {
+  --_text: var(--headway-text, light-dark(#0f172a, #e6edf6));
+  --_muted: var(--headway-muted, light-dark(#526071, #9aa8bb));
+  --_surface: var(--headway-surface, light-dark(#f8fafc, #121826));
+  --_line: var(--headway-line, light-dark(#e2e8f0, #243044));
+  --_edge: var(--headway-edge, light-dark(#7b8794, #6b7a90));
+  --_accent: var(--headway-accent, light-dark(#2563eb, #60a5fa));
+  --_ok: var(--headway-ok, light-dark(#15803d, #4ade80));
+  --_warn: var(--headway-warn, light-dark(#b45309, #fbbf24));
+  --_err: var(--headway-err, light-dark(#b91c1c, #f87171));
+  display: block; color: var(--_text); line-height: 1.5; text-align: start; white-space: normal; overflow-wrap: anywhere;
+}
+:host([hidden]), [hidden] { display: none !important }
+:host([data-theme="light"]) { color-scheme: light }
+:host([data-theme="dark"]) { color-scheme: dark }
+* { box-sizing: border-box; margin: 0; padding: 0; font: inherit }
+:empty:is(p, span, ol) { display: none }
+:focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px }
+.wait { --c: var(--_edge) } .run { --c: var(--_accent) } .ok { --c: var(--_ok) }
+.warn { --c: var(--_warn) } .err { --c: var(--_err) } .off { --c: var(--_muted) }
+.unseen, .live, .alert { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%) }
+
+.base { position: relative; display: grid; grid-template-columns: minmax(0, 1fr); gap: .75em; outline: none }
+.as-full {
+  padding: var(--headway-padding, 1.25em); background: var(--_surface);
+  border: 1px solid var(--_line); border-radius: var(--headway-radius, .75em);
+}
+.header, .notice, .status, .meta { display: flex; flex-wrap: wrap; gap: .25em .75em; align-items: center }
+.title { flex: 1 1 auto; max-inline-size: 100%; font-size: 1.2em; font-weight: 650; line-height: 1.3 }
+.status { gap: .4em; font-weight: 600; color: var(--c) }
+.status.wait { color: var(--_muted) }
+.meta { justify-content: space-between; min-block-size: 1.5em; margin-block-start: -.4em }
+.row { display: flex; gap: 1em; align-items: baseline; justify-content: space-between }
+.meta, .time, .detail, .note, .event, .notice, summary, button, .lane { color: var(--_muted); font-size: .875em; font-variant-numeric: tabular-nums }
+.note.err { color: var(--_err); font-size: 1em }
+.notice { padding: .5em .75em; border: 1px solid var(--c); border-radius: .5em; color: inherit }
+.said { flex: 1 1 12em }
+button { padding: .15em .75em; background: none; color: inherit; border: 1px solid var(--_edge); border-radius: .4em; white-space: nowrap; cursor: pointer }
+button:hover { border-color: currentColor }
+[aria-disabled] { color: var(--_muted); cursor: default }
+
+.icon { flex: none; inline-size: 1.25em; block-size: 1.25em; fill: none; stroke: var(--c); stroke-width: 2; stroke-linecap: round; stroke-linejoin: round }
+.running > .icon path { stroke-width: 8 }
+.bar { block-size: .5em; overflow: hidden; background: var(--_line); border-radius: 1em }
+.fill {
+  --to: -1; block-size: 100%; background: var(--c); border-radius: inherit;
+  transform: translateX(calc((1 - var(--p, 0)) * var(--to) * 100%)); transition: transform .3s linear;
+}
+.fill:dir(rtl) { --to: 1 }
+.going .fill { inline-size: 40%; animation: going 1.6s ease-in-out infinite }
+@keyframes going { from { transform: translateX(calc(var(--to) * 100%)) } to { transform: translateX(calc(var(--to) * -250%)) } }
+
+ol { display: grid; list-style: none }
+.stage { position: relative; display: flex; gap: .75em; padding-block-end: 1em }
+.stage:last-child { padding: 0 }
+.stage > .icon { inline-size: 1.75em; block-size: 1.75em }
+.stage.run > .icon { stroke-dasharray: 50 16; animation: spin 1.2s linear infinite }
+@keyframes spin { to { transform: rotate(1turn) } }
+.off > .icon circle { stroke-dasharray: 3.5 3.1 }
+.stage:not(:last-child)::before {
+  content: ""; position: absolute; inset-block: 1.9em .15em; inset-inline-start: calc(.875em - 1px); border-inline-start: 2px solid var(--_line)
+}
+.stage.ok::before { border-color: var(--c) }
+.body { flex: 1; min-inline-size: 0; padding-block-start: .1em }
+.label { font-weight: 600 }
+.row > .time { flex: none; max-inline-size: 60% }
+:is(.wait, .off) > .body .label { font-weight: 400; color: var(--_muted) }
+.body .bar { block-size: .375em; margin-block: .3em }
+
+summary { font-weight: 600; cursor: pointer }
+details > :last-child { margin-block-start: .6em }
+.lanes { gap: .35em }
+.lane { display: grid; grid-template-columns: minmax(3.5em, 9em) 1fr 5em; gap: .75em; align-items: center }
+.track { position: relative; block-size: .85em; background: var(--_line); border-radius: .25em }
+.span { position: absolute; inset-block: 0; min-inline-size: 3px; background: var(--c); border-radius: inherit }
+
+.scroller { overflow-x: auto; padding: 2px }
+.as-compact { display: flex; flex-wrap: wrap; gap: .25em .75em; align-items: center }
+.as-compact .header { display: contents }
+.as-compact .title { flex: 1 1 6em; min-inline-size: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font: inherit }
+.as-compact .bar { flex: 0 1 6em }
+.as-compact .status { order: 1; flex: none; flex-wrap: nowrap; inline-size: 9.5em; font: inherit; font-variant-numeric: tabular-nums }
+.as-compact .cancel { order: 2 }
+.stale :is(.status, .bar, .stage, .node, .edge, .span) { --c: var(--_edge) }
+.stale .status { color: var(--_muted) }
+.stale :is(.icon, .fill) { animation-play-state: paused }
+
+@media (prefers-reduced-motion: reduce) {
+  .fill, .stage > .icon { transition: none; animation: none !important }
+  .going .fill {
+    inline-size: 100%; transform: none;
+    background: repeating-linear-gradient(135deg, var(--c) 0 .5em, var(--_line) .5em 1em)
+  }
+}
+@media (forced-colors: active) {
+  .bar, .track { border: 1px solid CanvasText }
+  .fill, .span { background: Highlight; forced-color-adjust: none }
+  .icon { stroke: CanvasText }
+}
+`;
+
+if (globalThis.customElements && !customElements.get("headway-progress")) {
+  customElements.define("headway-progress", HeadwayProgress);
+}

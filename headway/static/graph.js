@@ -4,7 +4,6 @@
 import { attrs, css, icon, look, maker, shape, sheet, write } from "./nodes.js";
 
 const SWEEPS = 4;
-const MOST = 200; // stages; more make no picture
 const [W, H, DX, DY] = [7.5, 3, 9.1, 3.75]; // em: a node, and from one to the next
 
 let styles; // made when first needed: there is no document where a server renders

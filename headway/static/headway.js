@@ -26,12 +26,13 @@ function named(_, value) {
 
 /**
  * Watch a task. Watches with equal connection options share one connection, however many tasks they are of.
- * @param {string} id @param {WatchOptions} [options] @returns {Watch}
+ * @param {string} id @param {WatchOptions} [task] @returns {Watch}
  */
-export function watch(id, { url, initialState, signal, onEvent, ...options } = {}) {
+export function watch(id, task = {}) {
+  const { url, initialState, signal, onEvent, ...options } = task;
   const key = JSON.stringify(options, named);
   let client = clients.get(key);
   if (!client) clients.set(key, (client = createClient(options)));
   if (clients.size > MOST_CLIENTS) clients.delete(/** @type {string} */ (clients.keys().next().value));
-  return client.watch(id, { url, initialState, signal, onEvent });
+  return client.watch(id, task);
 }

@@ -29,7 +29,7 @@ export function streams(options, topics) {
       const { url } = topic;
       if (topic.over || placed.has(topic)) continue;
       if (!url && !ID.test(topic.id)) {
-        topic.end({ status: 404, code: "not_found", message: "This cannot be the id of a task." });
+        topic.end({ status: 404, code: "not_found", message: "No task has such an id." });
         continue;
       }
       let stream = [...all].find((each) => !url && !each.url && each.wanted.size < MOST_TASKS);
@@ -171,16 +171,16 @@ function eventOf(data, id) {
 /** @param {string | null} url @param {Topic[]} topics @returns {ReturnType<Wishes["request"]>} */
 function requestFor(url, topics, baseUrl = "/headway") {
   const base = baseUrl.replace(/\/+$/, "");
-  const [{ id, state }] = topics;
+  const [{ id, view }] = topics;
   if (topics.length === 1) {
     return {
       url: url ?? `${base}/tasks/${id}/events`,
-      headers: state.cursor ? { "Last-Event-ID": state.cursor } : {},
+      headers: view.cursor ? { "Last-Event-ID": view.cursor } : {},
     };
   }
-  const asked = topics.map(({ id, state: { cursor } }) => `task=${id}${cursor ? `@${cursor}` : ""}`);
+  const asked = topics.map(({ id, view: { cursor } }) => `task=${id}${cursor ? `@${cursor}` : ""}`);
   const get = `${base}/events?${asked.join("&")}`;
   if (topics.length <= MOST_IN_URL && get.length <= MOST_URL) return { url: get };
-  const body = JSON.stringify(Object.fromEntries(topics.map(({ id, state }) => [id, state.cursor])));
+  const body = JSON.stringify(Object.fromEntries(topics.map(({ id, view }) => [id, view.cursor])));
   return { url: `${base}/events`, method: "POST", body, headers: { "Content-Type": "application/json" } };
 }

@@ -116,7 +116,7 @@ export function tabs(options, topics) {
   /** Say what this tab wants, and wait for a sign of its leader. */
   function ask(whole = false, renew = false) {
     if (!channel) return;
-    const want = Object.fromEntries(shared().map(({ id, state }) => [id, whole ? state : state.cursor]));
+    const want = Object.fromEntries(shared().map(({ id, view }) => [id, whole ? view : view.cursor]));
     if (leader) return leader.heed(me, want, renew);
     post({ want, renew });
     clearTimeout(patience);
@@ -131,7 +131,7 @@ export function tabs(options, topics) {
     if (lead) return ask(true);
     const topic = topics.get(id ?? "");
     if (!topic || topic.over || alone.has(topic.key)) return;
-    if (event && !(late && seqOf(topic.state.cursor) >= seqOf(event.cursor)) && !topic.accept(event)) ask();
+    if (event && !(late && seqOf(topic.view.cursor) >= seqOf(event.cursor)) && !topic.accept(event)) ask();
     if (error && from !== me) {
       alone.set(topic.key, topic); // what another tab may not see, this one may
       own.changed();
@@ -200,14 +200,14 @@ function createLeader(options, tell) {
 
   /** Bring a tab to where this one is. @param {string} to @param {Topic} topic @param {string | null} had */
   function inform(to, topic, had) {
-    const { id, state, view } = topic;
-    const { cursor } = state;
+    const { id, view } = topic;
+    const { cursor } = view;
     const [at, first, last] = [Date.now() / 1000 + view.clock_offset, seqOf(had) + 1, seqOf(cursor)];
-    if (state.confirmed && (!had || last >= first)) {
+    if (view.confirmed && (!had || last >= first)) {
       const gap = had ? { gap: { reason: "unknown", first, last } } : {};
-      tell({ to, id, late: cursor !== null && had !== null, event: { type: "snapshot", task: id, at, state, cursor, ...gap } });
+      tell({ to, id, late: cursor !== null && had !== null, event: { type: "snapshot", task: id, at, state: view, cursor, ...gap } });
     }
-    if (!state.server_live) tell({ to, id, event: { type: "link", at, live: false } });
+    if (!view.server_live) tell({ to, id, event: { type: "link", at, live: false } });
     tell({ to, ...tie(topic) });
   }
 
@@ -227,7 +227,7 @@ function createLeader(options, tell) {
         const state = typeof known === "string" ? null : known;
         if (topic && !topic.view.link_error) inform(from, topic, typeof known === "string" ? known : (known?.cursor ?? null));
         else if (typeof known === "string" && !topic) lacking = true;
-        else relay(id, state ?? topic?.state ?? null);
+        else relay(id, state ?? topic?.view ?? null);
       }
       prune();
       if (lacking) tell({ to: from, lead: true });

@@ -208,10 +208,8 @@ export interface Topic {
   readonly key: string;
   readonly id: string;
   readonly url: string | null;
-  users: number;
   /** Nothing more is to come: it has ended, or was refused. */
   readonly over: boolean;
-  readonly state: State;
   readonly view: Watched;
   readonly hearers: Set<(event: TaskEvent) => void>;
   readonly listeners: Set<() => void>;

@@ -341,17 +341,21 @@ def test_a_page_survives_its_server_and_shows_what_came_meanwhile(
     browser: Browser, tmp_path: Path
 ) -> None:
     with RedisServer() as redis, Worker("prefork", redis.url), Web(redis.url) as web:
-        seen = Visit(browser.new_page(), web.url).go()
+        context = browser.new_context()
+        seen = Visit(context.new_page(), web.url).go()
         seen.start_and_open(Stages=2, Steps_in_each=20, Seconds_in_all=5)
         expect(seen.stages.first).to_contain_text(re.compile(r"[3-9] of 20"))
         web.kill()
         notice = seen.page.locator("headway-progress [part~=said]")
         expect(notice).to_contain_text("Live updates interrupted")
         expect(seen.stages.first).to_contain_text("of 20")  # what was known stays
+        seen.page.context.set_offline(True)
+        expect(notice).to_contain_text("You are offline")
         web.start()
+        seen.page.context.set_offline(False)
         seen.has_ended("Done")
         expect(notice).to_be_hidden()
-        seen.page.close()
+        context.close()
 
 
 # -- coming back ----------------------------------------------------------------------------------------------
@@ -561,17 +565,6 @@ def test_an_upload_shows_how_far_it_really_is(visit: Open) -> None:
     share = form.locator(".upload progress").evaluate("bar => bar.value")
     assert 0 < share <= 1
     seen.at_task()
-
-
-def test_a_page_without_a_network_says_so_and_comes_back(visit: Open) -> None:
-    seen = visit(forgiving="ERR_INTERNET_DISCONNECTED")
-    seen.start_and_open(Stages=2, Steps_in_each=20, Seconds_in_all=8)
-    expect(seen.stages.first).to_contain_text("of 20")
-    seen.page.context.set_offline(True)
-    expect(seen.page.locator("headway-progress [part~=said]")).to_contain_text("offline")
-    expect(seen.stages.first).to_contain_text("of 20")
-    seen.page.context.set_offline(False)
-    seen.has_ended("Done")
 
 
 def test_pages_fit_a_narrow_screen(visit: Open) -> None:
