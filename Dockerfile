@@ -5,8 +5,9 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 BIND_ADDRESS
 WORKDIR /srv/headway
 
 COPY . .
-RUN pip install -c constraints.txt -e ".[flask,gevent,flower]" hiredis \
-    && useradd --system --no-create-home headway
+RUN pip install -c constraints.txt -e ".[demo]" \
+    && useradd --system --no-create-home headway \
+    && install -d -o headway /srv/data
 
 USER headway
 EXPOSE 8000 5555
