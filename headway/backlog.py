@@ -55,9 +55,7 @@ class Outbox:
         self._confirmed = 0  # of the newest letter that Redis has
         self._attempt = 0
         self._gap = False
-        self._stateless: list[
-            Event
-        ] = []  # to be said again beside the state, which does not hold it
+        self._stateless: list[Event] = []  # to be said again: the state does not hold it
         self._end: Event | None = None
         self._ended = False
         self._closed = False

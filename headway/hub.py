@@ -237,6 +237,7 @@ class Hub:
         if topic.cursor is None:
             topic.begin(reading)
         elif reading.past == "same":
+            topic.missing_since = None
             for id, payload in reading.entries[:READ_COUNT]:
                 topic.append(id, payload)
             if len(reading.entries) > READ_COUNT:
@@ -265,7 +266,6 @@ class Hub:
         now = time.monotonic()
         topic.missing_since = topic.missing_since or now
         if now - topic.missing_since >= AHEAD_SECONDS:
-            topic.gone = reading.past == "gone"
             self._fork(topic, reading)
 
     def _fork(self, topic: Topic, reading: Reading) -> None:
@@ -274,6 +274,7 @@ class Hub:
             topic.gap = Gap(reason="trimmed", first=seq_of(topic.cursor or "") + 1)
         else:
             topic.gap = Gap(reason="fork")
+        topic.gone = reading.past == "gone"
         topic.generation += 1
         topic.missing_since = None
         topic.begin(reading)

@@ -23,6 +23,7 @@ from headway.usual import Usual
 logger = logging.getLogger(__name__)
 
 MOST_OUTBOXES = 5000  # sources that wait for Redis; over it the oldest that ended is forgotten
+AT_ONCE = 500  # events per round trip, or a few more
 PAUSE = 0.5  # seconds between tries while Redis is away
 LEARNED_FRESH = 60.0  # seconds before a task's usual durations are asked for again
 EXIT_SECONDS = 1.0  # an orderly exit waits this long for what is still unsent
@@ -154,12 +155,8 @@ class Flusher:
     def _flush_once(self) -> bool:
         """One round trip for what there is; False when there was nothing."""
         with self._lock:
-            batches = [
-                (outbox, outbox.letters())
-                for outbox in self._outboxes.values()
-                if not outbox.empty.is_set()
-            ]
-        letters: list[Letter] = [letter for _, batch in batches for letter in batch]
+            batches = self._next_batches()
+        letters = [letter for _, batch in batches for letter in batch]
         if not letters:
             return False
         answers = iter(self._journal.write(letters))
@@ -168,6 +165,16 @@ class Flusher:
                 outbox.hear([(letter, *next(answers)) for letter in batch])
                 self._forget_if_over(outbox)
         return True
+
+    def _next_batches(self) -> list[tuple[Outbox, list[Letter]]]:
+        """What goes into one round trip. Bounded: whoever reports meanwhile waits for the lock."""
+        batches: list[tuple[Outbox, list[Letter]]] = []
+        room = AT_ONCE
+        for outbox in self._outboxes.values():
+            if room > 0 and not outbox.empty.is_set():
+                batches.append((outbox, outbox.letters()))
+                room -= len(batches[-1][1])
+        return batches
 
     def _study(self) -> bool:
         """Give the durations of what succeeded to the next runs, and learn those of earlier ones.

@@ -82,8 +82,8 @@ class Seat:
             return []
         with hub.lock:
             if cursor == "0" and reading.past == "trimmed":
-                gap = Gap(reason="trimmed", first=1, last=reading.first - 1)
-                return [self._snapshot(gap, identified=False), *self._replayed(reading)]
+                snapshot = self._snapshot(self._gap(reading), identified=False)
+                return [snapshot, *self._replayed(reading)]
             if reading.past == "same" and (reading.entries or reading.last == cursor):
                 return self._replayed(reading)
             return [self._snapshot(self._gap(reading))]

@@ -76,7 +76,7 @@ class Topic:
         self._unfolded.append(payload)
         if len(self._unfolded) > RING:
             self.state()
-        self.cursor, self.missing_since = id, None
+        self.cursor, self.missing_since, self.gone = id, None, False
 
     def holds(self, id: str) -> bool:
         """Whether everything that followed this id is here."""

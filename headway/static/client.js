@@ -131,6 +131,7 @@ export function createClient(options = {}) {
       find();
       topic.listeners.add(tell);
       topic.hearers.add(hear);
+      signal?.addEventListener("abort", close);
       if (topics.has(topic.key)) return;
       topics.set(topic.key, topic);
       topic.linked("connecting");
@@ -141,6 +142,7 @@ export function createClient(options = {}) {
       const left = topic;
       left.listeners.delete(tell);
       left.hearers.delete(hear);
+      signal?.removeEventListener("abort", close);
       setTimeout(() => {
         if (left.listeners.size || topics.get(left.key) !== left) return;
         topics.delete(left.key);
@@ -151,6 +153,7 @@ export function createClient(options = {}) {
 
     /** @param {() => void} told */
     function subscribe(told) {
+      if (signal?.aborted) close();
       const mine = () => told(); // the same function may subscribe twice
       if (held.add(mine).size === 1 && !closed) join();
       return () => {
@@ -184,12 +187,9 @@ export function createClient(options = {}) {
     async function end() {
       let last = getSnapshot();
       for await (last of states());
-      if (!isEnded(last)) throw signal?.reason ?? new DOMException("The watch was closed.", "AbortError");
+      if (!isEnded(last)) throw signal?.reason ?? new DOMException("It was closed.", "AbortError");
       return last;
     }
-
-    signal?.addEventListener("abort", close);
-    if (signal?.aborted) close();
 
     return {
       subscribe,

@@ -37,6 +37,7 @@ export const texts = {
   took: "took {time}",
   ran: "ran for {time}",
   left: "{time} left",
+  slower: "taking longer than usual",
   usually: "usually {time}",
   attempt: "attempt {n}",
   attemptFailed: "attempt {n} failed",
@@ -83,7 +84,7 @@ export const texts = {
   count: ({ stage }) => formatCount(stage),
   duration: ({ seconds }) => formatDuration(seconds),
   clock: ({ seconds }) => (seconds < 10 ? `${Math.floor(seconds)} ${words.units[0]}` : formatDuration(seconds)),
-  range: ({ seconds }) => formatEta(seconds),
+  roughly: ({ seconds }) => formatEta(seconds),
   event: () => "", // of an event of your own, by its name and data: what to show of it
 };
 
@@ -236,7 +237,7 @@ class View {
   /** Until then, as the text `soon`; past it, `now`. */
   until(at, soon, now) {
     const seconds = Math.ceil(at - this.now);
-    return seconds > 0 ? this.t(soon, { time: this.t(seconds > 90 ? "range" : "clock", { seconds }) }) : this.t(now);
+    return seconds > 0 ? this.t(soon, { time: this.t(seconds > 90 ? "roughly" : "clock", { seconds }) }) : this.t(now);
   }
 
   label({ key, label }) {
@@ -304,7 +305,7 @@ class View {
       this.drawGraph();
     }
     this.hear(phase, notice);
-    tick(this, !ended && !blind && s.status !== "lost");
+    tick(this, known && !ended && !blind && s.status !== "lost");
   }
 
   drawHeader(phase, notice) {
@@ -384,14 +385,16 @@ class View {
   /** The words stay for a while, and twice as long when they would promise less. */
   timeLeft() {
     const { now, left, state: s } = this;
-    const time = formatEta(s, now);
-    const seconds = s.remaining - (now - s.updated_at);
+    const said = formatEta(s, now);
+    if (said === words.over) return this.t("slower");
+    const seconds = Math.max(0, s.remaining - (now - s.updated_at));
     const passed = now - left.at;
     const grew = seconds > 1.2 * (left.seconds - passed);
-    if (time && time !== words.over && passed < (grew ? 2 : 1) * LEFT_EVERY) return left.text;
-    const text = time && time !== words.over ? this.t("left", { time }) : time;
-    this.left = { at: text ? now : 0, seconds, text };
-    return text;
+    if (!said) this.left = { text: "", at: 0 };
+    else if (passed >= (grew ? 2 : 1) * LEFT_EVERY) {
+      this.left = { text: this.t("left", { time: this.t("roughly", { seconds }) }), at: now, seconds };
+    }
+    return this.left.text;
   }
 
   drawRow(row, stage) {
@@ -407,7 +410,7 @@ class View {
       time = this.t("attemptFailed", { n: s.attempt });
     }
     if (status === "skipped") time = this.t(status);
-    if (status === "waiting") time = expected && !s.finished_at ? this.t("usually", { time: this.t("range", { seconds: expected }) }) : "";
+    if (status === "waiting") time = expected && !s.finished_at ? this.t("usually", { time: this.t("roughly", { seconds: expected }) }) : "";
     const label = this.label(stage);
     const count = this.t("count", { stage });
     look(row.root, "stage", status);
@@ -474,7 +477,7 @@ class View {
         if (status === "running") news.push(this.t("step", { n: i + 1, of: stages.length, label }));
         else news.push(this.t("stage", { label, status: this.t(status) }));
       });
-      if (changed && phase !== notice && !news.length) news.push(word);
+      if (changed && phase !== notice && (phase === "retrying" || !news.length)) news.push(word);
     }
     if (notice !== heard.notice) {
       if (notice) news.push(this.said);
@@ -525,8 +528,8 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
     super();
     const root = this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [(styles ??= sheet(CSS))];
-    this.texts = {};
     this.#view = new View(this, root);
+    this.#texts = this.constructor.texts;
   }
 
   connectedCallback() {
@@ -587,7 +590,8 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
   }
   set texts(own) {
     this.#texts = Object.setPrototypeOf({ ...own }, this.constructor.texts);
-    if (this.#view) later(this.#view);
+    this.#view.left = { text: "", at: 0 };
+    later(this.#view);
   }
 
   /** What is shown. Set by hand it needs no connection and has none; null leaves it to `task` again. @type {any} */

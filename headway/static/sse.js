@@ -51,7 +51,7 @@ export function createParser() {
       afterCR = end === "\r" && start === text.length;
     }
     rest += text.slice(start);
-    if (rest.length + data.length > MOST) throw new RangeError("An event of the stream is longer than 1 MiB.");
+    if (rest.length + data.length > MOST) throw new RangeError("An event is longer than 1 MiB.");
     return said;
   };
 }

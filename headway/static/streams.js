@@ -3,7 +3,7 @@
 
 import { connect } from "./connection.js";
 
-/** @import { ClientOptions, Share, Topic, Wishes } from "./types.js" */
+/** @import { ClientOptions, Source, Topic, Wishes } from "./types.js" */
 
 const JOIN_MS = 50; // tasks asked for within this time begin with one request
 const MOST_TASKS = 1000; // of one stream
@@ -11,7 +11,7 @@ const MOST_IN_URL = 50; // tasks; for more, or a longer URL, POST
 const MOST_URL = 2000; // characters: some proxies cut at 2 KiB
 const ID = /^[\w.:-]{1,128}$/; // such ids can stand in a URL as they are
 
-/** @type {Share} */
+/** @param {ClientOptions} options @param {Map<string, Topic>} topics @returns {Source} */
 export function streams(options, topics) {
   /** @type {Set<ReturnType<typeof createStream>>} */
   const all = new Set();
@@ -123,6 +123,7 @@ function createStream(options, url) {
     /** @type {Wishes["heard"]} */
     function heard({ data, id }) {
       const event = eventOf(data, id);
+      if (!event.type) return true; // not ours
       let whole = true;
       for (const topic of url || event.task == null ? serves.values() : [serves.get(event.task)]) {
         if (!topic || topic.over) continue;
@@ -164,7 +165,7 @@ function eventOf(data, id) {
   try {
     return { ...JSON.parse(data), cursor: /(?:^|\/)(\d+-\d+)$/.exec(id ?? "")?.[1] ?? null };
   } catch {
-    return {}; // not ours
+    return {};
   }
 }
 

@@ -1,4 +1,4 @@
-import type { LinkError, Link, State, TaskEvent } from "./types.js";
+import type { ClientOptions, LinkError, Link, Source, State, TaskEvent, Topic } from "./types.js";
 export type Message = {
     from: string;
     to?: string;
@@ -12,3 +12,5 @@ export type Message = {
     retry_in_ms?: number | null;
     error?: LinkError | null;
 };
+/** @param {ClientOptions} options @param {Map<string, Topic>} topics @returns {Source} */
+export declare function tabs(options: ClientOptions, topics: Map<string, Topic>): Source;

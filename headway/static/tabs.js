@@ -11,7 +11,7 @@ import { createTopic } from "./client.js";
 import { seqOf } from "./fold.js";
 import { streams } from "./streams.js";
 
-/** @import { ClientOptions, LinkError, Link, Share, State, TaskEvent, Topic } from "./types.js" */
+/** @import { ClientOptions, LinkError, Link, Source, State, TaskEvent, Topic } from "./types.js" */
 
 /**
  * What tabs say. `want`: all that a tab wants, with the cursors it has, or its whole states when a leader needs them.
@@ -25,7 +25,7 @@ const ANSWER_MS = 2000; // a leader that a visible tab hears nothing of for so l
 const ASK_MS = 30_000; // between a tab's signs of life
 const GONE_MS = 150_000; // of silence: timers of a hidden tab may come once a minute
 
-/** @type {Share} */
+/** @param {ClientOptions} options @param {Map<string, Topic>} topics @returns {Source} */
 export function tabs(options, topics) {
   const { locks } = globalThis.navigator ?? {};
   if (!locks || !globalThis.BroadcastChannel) return streams(options, topics);

@@ -15,11 +15,12 @@ export const words = {
 const SIZES = [1, 60, 3600, 86_400]; // seconds
 const STEPS = [1, 2, 3, 5, 10, 15, 20, 30, 40, 50]; // of seconds: an estimate must not look exact
 
+const known = (/** @type {number} */ seconds) => seconds >= 0 && seconds < Infinity;
 const sizeOf = (/** @type {number} */ seconds) => SIZES.findLastIndex((size) => seconds >= size);
 
 /** "0.4 s", "12 s", "3 min 05 s", "2 h 10 min"; "" for what is unknown. @param {number | null | undefined} seconds */
 export function formatDuration(seconds) {
-  if (seconds == null || !(seconds >= 0)) return "";
+  if (seconds == null || !known(seconds)) return "";
   if (seconds < 9.95) return `${seconds.toFixed(1)} ${words.units[0]}`;
   const whole = Math.round(seconds);
   const at = sizeOf(whole);
@@ -46,10 +47,11 @@ function roughly(seconds) {
 export function formatEta(what, now) {
   if (what == null) return "";
   if (typeof what === "number") {
-    if (!(what >= 0)) return "";
+    if (!known(what)) return "";
     return what < 5 ? words.few : words.about(roughly(what).join(" "));
   }
   if ("stages" in what) return left(what, now ?? Date.now() / 1000 + ("clock_offset" in what ? what.clock_offset : 0));
+  if (!what.every(known)) return "";
   const [[low, lowUnit], [high, unit]] = [roughly(what[0]), roughly(what[1])];
   if (low === high && lowUnit === unit) return words.about(`${high} ${unit}`);
   return lowUnit === unit ? `${low}–${high} ${unit}` : `${low} ${lowUnit} – ${high} ${unit}`;

@@ -24,7 +24,12 @@ class ElementSite(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.answers: dict[str, int | list[dict[str, Any]]] = {}
         self.asked: list[tuple[str, str | None]] = []
-        self.closing = threading.Event()  # set, it ends all streams
+        self._cut = threading.Event()
+
+    def cut(self) -> None:
+        """End all streams, without a word."""
+        self._cut.set()
+        self._cut = threading.Event()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -50,6 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
     def stream(self, task: str) -> None:
         task = task.partition("@")[0]
         answer = self.server.answers.get(task, 404)
+        cut = self.server._cut
         if isinstance(answer, int):
             return self.answer(answer, b"{}", "application/problem+json")
         self.server.asked.append((self.path, self.headers.get("Authorization")))
@@ -60,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
         for event in answer:
             self.wfile.write(f"id: {task}/{event['id']}\ndata: {json.dumps(event)}\n\n".encode())
         self.wfile.flush()
-        self.server.closing.wait(30)
+        cut.wait(30)
 
     def answer(self, status: int, body: bytes, type: str = "text/plain") -> None:
         self.send_response(status)
@@ -82,6 +88,6 @@ def element_site() -> Iterator[ElementSite]:
         try:
             yield site
         finally:
-            site.closing.set()
+            site.cut()
             site.shutdown()
             thread.join()

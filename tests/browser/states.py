@@ -1,7 +1,17 @@
 """Every state that can be seen, and a command that takes its picture: python -m tests.browser.states"""
 
-from pathlib import Path
+import shutil
+from datetime import UTC, datetime
 from typing import Any
+
+from playwright.sync_api import Page
+
+from tests.browser.element_site import element_site
+from tests.browsers import chromium
+from tests.processes import ROOT
+
+FOLDER = ROOT / "docs/pictures/states"
+SIZE = {"width": 760, "height": 600}
 
 NOW = 1_795_270_800.0  # 2026-11-21 14:20 UTC: a Saturday, when the first of these was drawn
 
@@ -196,4 +206,72 @@ STATES: dict[str, State] = {
     ),
 }  # fmt: skip
 
-PICTURES = Path(__file__).parents[2] / "docs/pictures/states"
+CUT = {"reconnecting", "offline", "source-down", "unreachable"}  # what is seen 12 seconds later
+
+
+class Stage:
+    """A page with one element, in a moment that does not pass."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        page.clock.set_fixed_time(_at(NOW))
+        page.goto(url)
+
+    def show(self, name: str, variant: str = "full", *, cancel: bool = True) -> None:
+        self.page.clock.set_fixed_time(_at(NOW - 12 if name in CUT else NOW))
+        self.page.evaluate(SHOW, [STATES[name], variant, cancel])
+        self.page.clock.set_fixed_time(_at(NOW))
+        self.page.evaluate(SETTLE)
+
+
+# What moves is stopped at the same place each time, so that a picture changes only when the element does.
+SHOW = """([state, variant, cancel]) => {
+  globalThis.element?.remove();
+  globalThis.element = document.createElement("headway-progress");
+  element.setAttribute("variant", variant);
+  element.toggleAttribute("cancel", cancel);
+  element.state = state;
+  document.querySelector("main").append(element);
+}"""
+SETTLE = """async () => {
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  element.texts = {};
+  await frame();
+  await import("/headway/static/graph.js");
+  await frame();
+  for (const animation of element.shadowRoot.getAnimations()) {
+    if (animation instanceof CSSTransition) animation.finish();
+    else {
+      animation.pause();
+      animation.currentTime = 700;
+      await animation.ready;
+    }
+  }
+  await frame();
+}"""
+
+
+def _at(time: float) -> datetime:
+    return datetime.fromtimestamp(time, UTC)
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    program = shutil.which("chromium")
+    assert program, "chromium is not installed"
+    with element_site() as site, chromium(program) as browser:
+        for scheme in ("light", "dark"):
+            page = browser.new_page(viewport=SIZE, color_scheme=scheme, locale="en-GB", timezone_id="UTC")
+            stage = Stage(page, site.url)
+            for name in STATES:
+                stage.show(name)
+                page.locator("main").screenshot(path=FOLDER / f"{name}-{scheme}.png")
+            for variant in ("stepper", "bar", "compact"):
+                stage.show("running", variant)
+                page.locator("main").screenshot(path=FOLDER / f"{variant}-{scheme}.png")
+            page.close()
+    print(FOLDER)
+
+
+if __name__ == "__main__":
+    main()

@@ -436,10 +436,14 @@ describe("what a server may send", () => {
   });
 
   test("what is no JSON, and JSON that is no event, is passed over", async (t) => {
-    const odd = ["data: hello\n\n", "data: 7\n\n", "data: null\n\n", "data: []\n\n", 'data: {"type":7}\n\n', "event: x\ndata\n\n"];
-    const { now, site } = await begin(t, { script: [holding(...odd, SNAPSHOT, ...odd, FINISHED)] });
-    await until(() => now().status === "succeeded");
+    const odd = ["data: hello\n\n", "data: 7\n\n", "data: null\n\n", "data: []\n\n", 'data: {"type":null}\n\n', "event: x\ndata\n\n"];
+    const site = await serve(t);
+    site.script.push(holding(...odd, SNAPSHOT, ...odd, FINISHED));
+    const client = createClient({ baseUrl: site.base });
+    const types = [];
+    await client.watch("a", { onEvent: ({ type }) => types.push(type) }).done;
     assert.equal(site.requests.length, 1);
+    assert.deepEqual(types, ["snapshot", "finished"]);
   });
 
   test("ids that are no cursors are none", async (t) => {

@@ -58,7 +58,7 @@ test("it agrees with eventsource-parser about random streams", async () => {
   const parts = ["data", "id", "event", "retry", ":", ": ", " ", "\n", "\n", "\n\n", "\r", "\r\n", "a", "7", "é", "\u2028"];
   let seed = 20;
   const random = (below) => (seed = (seed * 48271) % 2147483647) % below;
-  for (let round = 0; round < 3000; round++) {
+  for (let round = 0; round < 1000; round++) {
     const text = Array.from({ length: 1 + random(40) }, () => parts[random(parts.length)]).join("");
     const theirs = [];
     const parser = referenceParser({ onEvent: ({ event, data }) => theirs.push([event ?? "message", data]) });
@@ -93,14 +93,14 @@ test("so is an event that never ends", async () => {
 });
 
 test("comments without end cost nothing", async () => {
-  const piece = new TextEncoder().encode(":\n".repeat(32768));
+  const piece = new TextEncoder().encode(`:${"x".repeat(62)}\n`.repeat(1024));
   let left = 64; // 4 MiB
   const long = new ReadableStream({
     pull: (controller) => (left-- ? controller.enqueue(piece) : controller.close()),
   });
   let comments = 0;
   for await (const said of parseSSE(long)) if (said.type === "comment") comments++;
-  assert.equal(comments, 64 * 32768);
+  assert.equal(comments, 64 * 1024);
 });
 
 test("who leaves the loop cancels the body", async () => {
