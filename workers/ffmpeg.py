@@ -12,7 +12,7 @@ MOST_PIXELS = 40_000_000  # of a frame: a small file can claim to hold huge ones
 
 _SECONDS = re.compile(r"out_time_us=(\d+)")
 _FRAMES = re.compile(r"frame=\s*(\d+)")
-_CUT = re.compile(r"\[Parsed_scdet.*lavfi\.scd\.time: ([\d.]+)")
+_CUT = re.compile(r"lavfi\.scd\.time=([\d.]+)$")
 _STREAM = re.compile(r"\s+Stream #\d+:\d+.*: Video: (\w+).*?, (\d{1,5})x(\d{1,5})\b")
 
 

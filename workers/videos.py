@@ -33,7 +33,9 @@ _FIT = (
 )
 _H264 = ["-c:v", "libx264", "-pix_fmt", "yuv420p"]
 _STILL = ["-frames:v", "1", "-update", "1", "-vf", "scale='min(320,iw)':-2", "-q:v", "4"]
-_CUTS = ["-an", "-vf", f"scale=320:-2,scdet=t={CUT_SCORE}", "-f", "null", "-"]
+# Said on the same pipe as the progress, a line at a time; among the log's lines one might be torn.
+_FILTERS = f"scale=320:-2,scdet=t={CUT_SCORE},metadata=print:key=lavfi.scd.time:file=-:direct=1"
+_CUTS = ["-loglevel", "warning", "-an", "-vf", _FILTERS, "-f", "null", "-"]
 
 
 class Video(NamedTuple):

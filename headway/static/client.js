@@ -9,7 +9,8 @@ import { streams } from "./streams.js";
 const LINGER_MS = 1000; // a topic nobody watches is kept so long: frameworks unmount what they mount again at once
 const CLOCKS_AGREE = 1; // second: a smaller difference is the network's
 
-/** Call each; what one throws is the page's own business. @param {Iterable<(event: any) => void>} callbacks @param {any} [event] */
+/** Call each; what one throws is the page's own business.
+ * @param {Iterable<(event: any) => void>} callbacks @param {any} [event] */
 function call(callbacks, event) {
   for (const callback of [...callbacks]) {
     try {
@@ -102,7 +103,7 @@ export function createClient(options = {}) {
     else if (type !== "pageshow" && globalThis.document?.visibilityState !== "hidden") source.renew(null, true);
   }
 
-  /** Those who are watched have changed. A page out of sight keeps its connection; one that is put away must have none. */
+  /** Other tasks are watched than before. A page out of sight keeps its connection, one that is put away has none. */
   function changed() {
     const act = topics.size ? globalThis.addEventListener : globalThis.removeEventListener;
     for (const type of ["online", "pagehide", "pageshow", "resume", "visibilitychange"]) act?.(type, heed);

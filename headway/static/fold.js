@@ -83,13 +83,16 @@ export const isEnded = ({ status }) => status !== "retrying" && Object.hasOwn(OU
 /** The number of the event with that id. @param {string | null | undefined} cursor */
 export const seqOf = (cursor) => parseInt(cursor ?? "", 10) || 0;
 
-/** Give stages left open the outcome of an attempt that ends. @param {State} state @param {string} ending @param {number} at */
+/** Stages left open get the outcome of an attempt that ends.
+ * @param {State} state @param {string} ending @param {number} at */
 function settle({ stages }, ending, at) {
   if (!Object.hasOwn(OUTCOMES, ending)) return stages;
   const status = OUTCOMES[ending];
   return stages.map((stage) => {
     if (stage.status === "running") return { ...stage, status, finished_at: at };
-    return stage.status === "waiting" && status === "done" ? { ...stage, status: /** @type {const} */ ("skipped") } : stage;
+    return stage.status === "waiting" && status === "done"
+      ? { ...stage, status: /** @type {const} */ ("skipped") }
+      : stage;
   });
 }
 

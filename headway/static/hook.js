@@ -45,10 +45,17 @@ export function makeUseTask({ useEffect, useMemo, useRef, useSyncExternalStore }
       return (client?.watch ?? watch)(id, {
         ...options,
         onEvent: (event) => latest.current.onEvent?.(event),
-        token: typeof token === "function" ? (refused) => /** @type {typeof token} */ (latest.current.token)(refused) : token,
+        token:
+          typeof token === "function"
+            ? (refused) => /** @type {typeof token} */ (latest.current.token)(refused)
+            : token,
       });
     }, [id, client, JSON.stringify(plain)]);
     const [now, first] = useMemo(() => [selecting(store.getSnapshot), selecting(store.getServerSnapshot)], [store]);
-    return useSyncExternalStore(store.subscribe, () => now(select), () => first(select));
+    return useSyncExternalStore(
+      store.subscribe,
+      () => now(select),
+      () => first(select),
+    );
   };
 }

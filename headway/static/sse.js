@@ -62,7 +62,7 @@ export async function* readChunks(body) {
   const decoder = new TextDecoder(); // drops a byte order mark, replaces what is not UTF-8
   const parse = createParser();
   try {
-    for (let read; !(read = await reader.read()).done; ) yield parse(decoder.decode(read.value, { stream: true }));
+    for (let read; !(read = await reader.read()).done;) yield parse(decoder.decode(read.value, { stream: true }));
   } finally {
     reader.cancel().catch(() => {});
   }

@@ -98,7 +98,9 @@ function createStream(options, url) {
     /** @type {Map<string, Topic>} */
     const serves = new Map();
     serve();
-    const self = Object.assign(connect(options, /** @type {Wishes} */ ({ request, linked, heard, ended, refused })), { serves });
+    const self = Object.assign(connect(options, /** @type {Wishes} */ ({ request, linked, heard, ended, refused })), {
+      serves,
+    });
     return self;
 
     function serve() {
@@ -115,7 +117,8 @@ function createStream(options, url) {
     function linked(link, retryInMs) {
       const opened = link === "open";
       if (self === next && opened) replace();
-      for (const [id, topic] of serves) if (self === now || now?.serves.get(id) !== topic) topic.linked(link, retryInMs);
+      for (const [id, topic] of serves)
+        if (self === now || now?.serves.get(id) !== topic) topic.linked(link, retryInMs);
       if (self === now && next && !opened) replace();
       if (opened) refresh();
     }

@@ -17,7 +17,8 @@ import { streams } from "./streams.js";
  * What tabs say. `want`: all that a tab wants, with the cursors it has, or its whole states when a leader needs them.
  * `lead`: tell me what you want, and all you know of it.
  * @typedef {{from: string, to?: string, want?: Record<string, State | string | null>, renew?: boolean, lead?: boolean,
- *   id?: string, event?: TaskEvent, late?: boolean, link?: Link, retry_in_ms?: number | null, error?: LinkError | null}} Message
+ *   id?: string, event?: TaskEvent, late?: boolean, link?: Link, retry_in_ms?: number | null,
+ *   error?: LinkError | null}} Message
  */
 
 const PROTOCOL = 1; // of what tabs say: those of different versions share nothing
@@ -32,7 +33,7 @@ export function tabs(options, topics) {
 
   const me = Math.random().toString(36).slice(2);
   const name = `headway ${PROTOCOL} ${options.baseUrl ?? "/headway"} ${options.viewer ?? ""}`;
-  /** What this tab asks for itself: routes of the page's own, and what the leader was refused. @type {Map<string, Topic>} */
+  /** What this tab asks for itself: routes of the page's own, what the leader was refused. @type {Map<string, Topic>} */
   const alone = new Map();
   const own = streams(options, alone);
   /** @type {BroadcastChannel | null} */
@@ -83,14 +84,16 @@ export function tabs(options, topics) {
   /** @param {LockOptions} how */
   function hold(how) {
     const mine = channel;
-    /** @type {Promise<void>} */ (/** @type {unknown} */ (locks?.request(name, how, () => lead(mine)))).catch((error) => {
-      if (!mine || channel !== mine || how.signal?.aborted || error?.name !== "AbortError") return;
-      resign(); // another tab has taken the lock: it thought this one frozen
-      queue();
-    });
+    /** @type {Promise<void>} */ (/** @type {unknown} */ (locks?.request(name, how, () => lead(mine)))).catch(
+      (error) => {
+        if (!mine || channel !== mine || how.signal?.aborted || error?.name !== "AbortError") return;
+        resign(); // another tab has taken the lock: it thought this one frozen
+        queue();
+      },
+    );
   }
 
-  /** Lead until the returned promise is resolved. @param {BroadcastChannel | null} mine @returns {Promise<void> | void} */
+  /** Lead until the promise is resolved. @param {BroadcastChannel | null} mine @returns {Promise<void> | void} */
   function lead(mine) {
     if (!channel || channel !== mine || leader) return;
     clearTimeout(patience);
@@ -183,7 +186,12 @@ function createLeader(options, tell) {
   const wants = new Map();
   const source = streams(options, relays);
 
-  const tie = (/** @type {Topic} */ { id, view: { link, retry_in_ms, link_error } }) => ({ id, link, retry_in_ms, error: link_error });
+  const tie = (/** @type {Topic} */ { id, view: { link, retry_in_ms, link_error } }) => ({
+    id,
+    link,
+    retry_in_ms,
+    error: link_error,
+  });
 
   /** @param {string} id @param {State | null} state */
   function relay(id, state) {
@@ -205,7 +213,12 @@ function createLeader(options, tell) {
     const [at, first, last] = [Date.now() / 1000 + view.clock_offset, seqOf(had) + 1, seqOf(cursor)];
     if (view.confirmed && (!had || last >= first)) {
       const gap = had ? { gap: { reason: "unknown", first, last } } : {};
-      tell({ to, id, late: cursor !== null && had !== null, event: { type: "snapshot", task: id, at, state: view, cursor, ...gap } });
+      tell({
+        to,
+        id,
+        late: cursor !== null && had !== null,
+        event: { type: "snapshot", task: id, at, state: view, cursor, ...gap },
+      });
     }
     if (!view.server_live) tell({ to, id, event: { type: "link", at, live: false } });
     tell({ to, ...tie(topic) });
@@ -225,7 +238,8 @@ function createLeader(options, tell) {
       for (const [id, known] of Object.entries(want)) {
         const topic = relays.get(id);
         const state = typeof known === "string" ? null : known;
-        if (topic && !topic.view.link_error) inform(from, topic, typeof known === "string" ? known : (known?.cursor ?? null));
+        if (topic && !topic.view.link_error)
+          inform(from, topic, typeof known === "string" ? known : (known?.cursor ?? null));
         else if (typeof known === "string" && !topic) lacking = true;
         else relay(id, state ?? topic?.view ?? null);
       }

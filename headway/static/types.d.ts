@@ -2,8 +2,7 @@
 // Written by hand; the other *.d.ts are made from the JavaScript (`npm --prefix tests/js run types`).
 
 export type TaskStatus =
-  | "queued" | "scheduled" | "running" | "retrying"
-  | "succeeded" | "failed" | "cancelled" | "lost" | "expired";
+  "queued" | "scheduled" | "running" | "retrying" | "succeeded" | "failed" | "cancelled" | "lost" | "expired";
 export type StageStatus = "waiting" | "running" | "done" | "failed" | "skipped";
 
 export interface Stage {
@@ -77,7 +76,7 @@ export interface State<R = any> {
   server_live: boolean;
 }
 
-/** The connection, not the task: `closed` after the task's end, `close()`, or a refusal that trying again cannot mend. */
+/** The connection, not the task: `closed` after the task's end, `close()`, or a refusal. */
 export type Link = "idle" | "connecting" | "open" | "reconnecting" | "offline" | "closed";
 
 /** Why there will be no more: what the server answered. */
@@ -101,11 +100,21 @@ export interface Watched<R = any> extends State<R> {
   clock_offset: number;
 }
 
-/** An event as the server says it, and the id it came with. `emitted` has a name and data; what the others have is in docs/schema.json. */
+/** An event as the server says it, and the id it came with. `emitted` has a name and data; docs/schema.json has all. */
 export interface TaskEvent {
   type:
-    | "queued" | "started" | "stage" | "message" | "emitted" | "retrying" | "finished"
-    | "snapshot" | "stalled" | "link" | "ended" | (string & {});
+    | "queued"
+    | "started"
+    | "stage"
+    | "message"
+    | "emitted"
+    | "retrying"
+    | "finished"
+    | "snapshot"
+    | "stalled"
+    | "link"
+    | "ended"
+    | (string & {});
   task?: string;
   at: number;
   /** `seq-chain`; streams' own events have none. */
@@ -119,12 +128,12 @@ export type Token = string | null | ((refused: boolean) => string | null | Promi
 export interface ClientOptions {
   /** Where the blueprint is. "/headway" */
   baseUrl?: string;
-  /** Sent as `Authorization: Bearer`. A function is called for each connection, and once more, with true, after a 401. */
+  /** Sent as `Authorization: Bearer`. A function is called for each connection, and again, with true, after a 401. */
   token?: Token;
   headers?: Record<string, string>;
   credentials?: RequestCredentials;
   fetch?: typeof fetch;
-  /** Delays before the next try: full jitter up to min, 2 min, 4 min … max, on top of what the server asks for. 500, 8000 */
+  /** Delays before the next try: random up to min, 2 min, 4 min … max, on top of what the server asks. 500, 8000 */
   retry?: { minMs?: number; maxMs?: number };
   /** A connection silent for so long is given up. Three of the server's heartbeats */
   silenceMs?: number;
@@ -138,7 +147,7 @@ export interface ClientOptions {
 export interface TaskOptions {
   /** A route of your own that streams the task, instead of the blueprint's. It has a connection to itself. */
   url?: string;
-  /** What is known already, such as a state rendered by the server. `{cursor: "0"}` asks for all events that are kept. */
+  /** What is known already, such as a state rendered by the server. `{cursor: "0"}` asks for all that is kept. */
   initialState?: Partial<State> | null;
   /** Aborting is closing. */
   signal?: AbortSignal | null;
@@ -160,7 +169,7 @@ export interface Watch<R = any> extends AsyncIterable<Watched<R>> {
   getSnapshot(): Watched<R>;
   /** What was known at first, for rendering on a server and hydrating. */
   getServerSnapshot(): Watched<R>;
-  /** The state when the task has ended, however. Rejected by `close()`, an abort, or a refusal (whose `link_error` it has). */
+  /** The state when the task has ended, however. Rejected by `close()`, an abort, or a refusal, with its `link_error`. */
   readonly done: Promise<Watched<R>>;
   /** Connect anew now: not to wait for the next try, or after a refusal. */
   reconnect(): void;
@@ -225,7 +234,7 @@ export interface Topic {
 export interface Source {
   /** There are other topics than before. */
   changed(): void;
-  /** Connect anew, that of one topic or all: now if it is waiting to; what works goes on until the new one has opened. */
+  /** Connect anew, for one topic or all: at once where it waits; what works goes on until the new one has opened. */
   renew(topic?: Topic | null, onlyIfDoubtful?: boolean): void;
   /** The page is put away; `renew` when it is back. */
   pause(): void;

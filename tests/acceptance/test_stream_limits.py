@@ -102,7 +102,8 @@ def test_heartbeats_come_in_their_time_and_not_more_often(puppets: Puppets, web:
         start = time.monotonic()
         for _ in range(5):
             assert watch.read() == b":\n"
-        assert 5 * HEARTBEAT - 0.1 <= time.monotonic() - start <= 5 * HEARTBEAT + 1
+        # The first may have been on its way while this process was kept from reading.
+        assert 4 * HEARTBEAT - 0.1 <= time.monotonic() - start <= 5 * HEARTBEAT + 5
 
 
 def test_a_stream_that_speaks_needs_no_heartbeat(puppets: Puppets, web: Start) -> None:

@@ -107,7 +107,13 @@ test("in a browser", { skip: missing }, async (t) => {
 
   await t.test("a task is watched over a broken connection to its end", async () => {
     const { complaints, ...told } = await visit("watching");
-    assert.deepEqual(told, { status: "succeeded", result: { words: 5 }, link: "closed", gap: null, last: "succeeded back" });
+    assert.deepEqual(told, {
+      status: "succeeded",
+      result: { words: 5 },
+      link: "closed",
+      gap: null,
+      last: "succeeded back",
+    });
     assert.ok(!complaints.some((text) => text.includes("headway.js")), complaints.join());
   });
 

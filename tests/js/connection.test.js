@@ -156,7 +156,10 @@ describe("coming back", () => {
   test("delays grow, spread at random, up to their limit", async (t) => {
     const { site, delays } = await begin(t, { always: bare(500), retry: { minMs: 8, maxMs: 60 } });
     await until(() => site.requests.length === 9, "nine tries");
-    assert.ok(delays.every((delay) => delay <= 60), delays.join());
+    assert.ok(
+      delays.every((delay) => delay <= 60),
+      delays.join(),
+    );
     assert.ok(new Set(delays).size > 2, delays.join());
     assert.ok(delays[0] <= 8, delays.join());
   });
@@ -171,7 +174,10 @@ describe("coming back", () => {
     const script = [...Array(6).fill(bare(500)), saying(SNAPSHOT), bare(500)];
     const { site, delays, now } = await begin(t, { script, retry: { minMs: 4, maxMs: 500 } });
     await until(() => now().connected && site.requests.length === 9);
-    assert.ok(delays.slice(-2).every((delay) => delay <= 5 + 8), delays.join());
+    assert.ok(
+      delays.slice(-2).every((delay) => delay <= 5 + 8),
+      delays.join(),
+    );
   });
 
   test("`retry:` is the least there is to wait, within reason", async (t) => {
@@ -192,13 +198,20 @@ describe("coming back", () => {
     };
     const { delays } = await begin(t, { always: say, retry: { minMs: 30, maxMs: 30 } });
     await until(() => delays.length >= 3);
-    assert.ok(delays.every((delay) => delay >= 30), delays.join());
+    assert.ok(
+      delays.every((delay) => delay >= 30),
+      delays.join(),
+    );
   });
 
   test("`Retry-After` is the least there is to wait: seconds, or a date", async (t) => {
     const date = new Date(Date.now() + 90_000).toUTCString();
     const { delays, watched } = await begin(t, {
-      script: [bare(503, { "Retry-After": "2" }), bare(429, { "Retry-After": date }), bare(503, { "Retry-After": "soon" })],
+      script: [
+        bare(503, { "Retry-After": "2" }),
+        bare(429, { "Retry-After": date }),
+        bare(503, { "Retry-After": "soon" }),
+      ],
     });
     await until(() => delays.length === 1);
     assert.ok(delays[0] >= 2000 && delays[0] < 2010, delays.join());
@@ -304,7 +317,10 @@ describe("tokens", () => {
     await until(() => now().connected);
     site.cut();
     await until(() => site.requests.length === 2 && now().connected);
-    assert.deepEqual(site.requests.map(({ headers }) => headers.authorization), ["Bearer token 1", "Bearer token 2"]);
+    assert.deepEqual(
+      site.requests.map(({ headers }) => headers.authorization),
+      ["Bearer token 1", "Bearer token 2"],
+    );
   });
 
   test("after a 401 it is asked once more, and told so", async (t) => {
@@ -387,7 +403,10 @@ describe("silence", () => {
   });
 
   test("what comes after the end is not listened to, nor is there a silence to mind", async (t) => {
-    const { site, now } = await begin(t, { script: [holding(SNAPSHOT + FINISHED + ":\n:heartbeat 0.01\n")], silenceMs: 50 });
+    const { site, now } = await begin(t, {
+      script: [holding(SNAPSHOT + FINISHED + ":\n:heartbeat 0.01\n")],
+      silenceMs: 50,
+    });
     await until(() => now().link === "closed" && !site.open.length);
     await pause(120);
     assert.equal(site.requests.length, 1);
@@ -436,7 +455,14 @@ describe("what a server may send", () => {
   });
 
   test("what is no JSON, and JSON that is no event, is passed over", async (t) => {
-    const odd = ["data: hello\n\n", "data: 7\n\n", "data: null\n\n", "data: []\n\n", 'data: {"type":null}\n\n', "event: x\ndata\n\n"];
+    const odd = [
+      "data: hello\n\n",
+      "data: 7\n\n",
+      "data: null\n\n",
+      "data: []\n\n",
+      'data: {"type":null}\n\n',
+      "event: x\ndata\n\n",
+    ];
     const site = await serve(t);
     site.script.push(holding(...odd, SNAPSHOT, ...odd, FINISHED));
     const client = createClient({ baseUrl: site.base });

@@ -28,6 +28,8 @@ test("what they import is there", async () => {
 
 test("its table has every field of a snapshot that is not the task's", () => {
   const { state, ...rest } = { state: Object.keys(headway.initialState("a")), ...headway.watch("a").getSnapshot() };
-  const own = Object.keys(rest).filter((name) => !state.includes(name) || ["cursor", "gap", "server_live"].includes(name));
+  const own = Object.keys(rest).filter(
+    (name) => !state.includes(name) || ["cursor", "gap", "server_live"].includes(name),
+  );
   for (const name of own) assert.match(text, new RegExp(`\`${name}\``), name);
 });

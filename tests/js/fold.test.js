@@ -95,7 +95,14 @@ describe("laws of reduce", () => {
   test("a snapshot replaces the state, whatever was there", () => {
     const before = { ...RUNNING, cursor: "9-1", server_live: false };
     const gap = { reason: "fork", first: null, last: null };
-    const now = reduce(before, { type: "snapshot", task: "t", at: 9, cursor: "2-1", gap, state: { task: "t", status: "retrying" } });
+    const now = reduce(before, {
+      type: "snapshot",
+      task: "t",
+      at: 9,
+      cursor: "2-1",
+      gap,
+      state: { task: "t", status: "retrying" },
+    });
     assert.deepEqual(now, { ...initialState("t"), status: "retrying", cursor: "2-1", gap, server_live: false });
     assert.equal(reduce(now, { type: "snapshot", task: "t", at: 9, cursor: "3-1", state: { task: "t" } }).gap, null);
   });
@@ -125,7 +132,13 @@ describe("laws of reduce", () => {
   });
 
   test("stages that did not change are the same objects", () => {
-    const now = reduce(RUNNING, { type: "stage", task: "t", at: 4, stage: { key: "b", status: "running" }, progress: 0.2 });
+    const now = reduce(RUNNING, {
+      type: "stage",
+      task: "t",
+      at: 4,
+      stage: { key: "b", status: "running" },
+      progress: 0.2,
+    });
     assert.equal(now.stages[0], RUNNING.stages[0]);
     assert.notEqual(now.stages[1], RUNNING.stages[1]);
     assert.notEqual(now, RUNNING);
@@ -135,9 +148,30 @@ describe("laws of reduce", () => {
     const before = structuredClone(RUNNING);
     deepFreeze(RUNNING);
     const odd = [null, 0, "", [], {}, "x", -1, true, [null], { key: 1 }, { key: "a", status: 7, needs: 3 }];
-    for (const type of ["queued", "started", "stage", "message", "emitted", "retrying", "finished", "snapshot", "stalled", "link"]) {
+    for (const type of [
+      "queued",
+      "started",
+      "stage",
+      "message",
+      "emitted",
+      "retrying",
+      "finished",
+      "snapshot",
+      "stalled",
+      "link",
+    ]) {
       for (const value of odd) {
-        const event = { type, task: "t", at: 5, stage: value, stages: value, state: value, error: value, status: value, gap: value };
+        const event = {
+          type,
+          task: "t",
+          at: 5,
+          stage: value,
+          stages: value,
+          state: value,
+          error: value,
+          status: value,
+          gap: value,
+        };
         reduce(RUNNING, event);
         reduce(RUNNING, { ...event, cursor: "x" });
       }

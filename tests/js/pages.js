@@ -42,7 +42,8 @@ function asModule(name) {
   const imports = [...others].map((other, n) => `import other${n} from "/npm/${other}";`);
   const map = [...others].map((other, n) => `${JSON.stringify(other)}: other${n}`);
   const bodies = Object.entries(files).map(
-    ([path, text]) => `${JSON.stringify(path)}: [${JSON.stringify(dirname(path))}, (module, exports, require) => {${text}\n}]`,
+    ([path, text]) =>
+      `${JSON.stringify(path)}: [${JSON.stringify(dirname(path))}, (module, exports, require) => {${text}\n}]`,
   );
   const names = Object.keys(require(name)).filter((key) => /^[a-z]\w*$/i.test(key) && key !== "default");
   return `${imports.join("\n")}
@@ -70,7 +71,8 @@ const HEAD = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,
 <script type="importmap">{"imports": {"react": "/npm/react", "react-dom": "/npm/react-dom",
   "react-dom/client": "/npm/react-dom/client", "headway": "/static/headway.js"}}</script>
 <script type="module">
-  const send = (path, value) => fetch(path, { method: "POST", body: JSON.stringify(value ?? null) }).then((answer) => answer.json());
+  const send = async (path, value) =>
+    (await fetch(path, { method: "POST", body: JSON.stringify(value ?? null) })).json();
   window.site = new Proxy({}, { get: (_, verb) => (...args) => send("/site/" + verb, args) });
   window.report = (value) => send("/report", value);
   window.until = async (condition, what = String(condition)) => {
@@ -99,7 +101,8 @@ export async function pages(test, texts) {
   const verbs = {
     open: () => site.open.filter(({ path }) => path.startsWith("/headway/")).length,
     asked: () => site.requests.filter(({ path }) => path.startsWith("/headway/")).map(({ path }) => path),
-    drop: () => site.open.filter(({ path }) => path.startsWith("/headway/")).forEach(({ response }) => response.destroy()),
+    drop: () =>
+      site.open.filter(({ path }) => path.startsWith("/headway/")).forEach(({ response }) => response.destroy()),
     tokens: () => site.requests.map(({ headers }) => headers.authorization).filter(Boolean),
   };
   site.always = (seen, response) => {
@@ -109,7 +112,7 @@ export async function pages(test, texts) {
     if (pathname.startsWith("/headway/")) return site.stream(seen, response);
     if (pathname.startsWith("/static/")) return give("text/javascript", readFileSync(join(STATIC, pathname.slice(8))));
     if (pathname.startsWith("/npm/")) return give("text/javascript", asModule(pathname.slice(5)));
-    if (pathname === "/report") return reported(JSON.parse(seen.body)), give("application/json", "null");
+    if (pathname === "/report") return (reported(JSON.parse(seen.body)), give("application/json", "null"));
     if (pathname.startsWith("/site/")) {
       const verb = pathname.slice(6);
       const result = verbs[verb] ? verbs[verb]() : site[verb](...JSON.parse(seen.body));
@@ -117,7 +120,10 @@ export async function pages(test, texts) {
     }
     const text = texts[pathname.slice(1)];
     if (text === undefined) return response.writeHead(404).end();
-    give("text/html", text.startsWith("<") ? HEAD + text : `${HEAD}<div id="root"></div><script type="module">${text}</script>`);
+    give(
+      "text/html",
+      text.startsWith("<") ? HEAD + text : `${HEAD}<div id="root"></div><script type="module">${text}</script>`,
+    );
   };
 
   async function visit(name) {

@@ -66,7 +66,8 @@ test("in a browser", { skip: missing }, async (t) => {
     many: `${MODULES}
       await site.start("a", "b");
       const Bar = ({ id, name }) => h("p", { id: name }, useTask(id).status);
-      mount(h("div", null, h(Bar, { id: "a", name: "1" }), h(Bar, { id: "a", name: "2" }), h(Bar, { id: "b", name: "3" })));
+      const bars = [["a", "1"], ["a", "2"], ["b", "3"]].map(([id, name]) => h(Bar, { key: name, id, name }));
+      mount(h("div", null, bars));
       await until(() => ["1", "2", "3"].every((name) => text(name) === "running"));
       await report({ asked: await site.asked(), complaints });`,
 
@@ -123,7 +124,8 @@ test("in a browser", { skip: missing }, async (t) => {
       function Bar() {
         const [token, set] = React.useState("one");
         setToken = set;
-        const { message } = useTask("a", { token: () => token, onEvent: ({ type }) => heard.push(token + " " + type), headers: { "X-Mine": "1" } });
+        const onEvent = ({ type }) => heard.push(token + " " + type);
+        const { message } = useTask("a", { token: () => token, onEvent, headers: { "X-Mine": "1" } });
         return h("p", { id: "bar" }, message);
       }
       mount(h(Bar));
@@ -148,7 +150,8 @@ test("in a browser", { skip: missing }, async (t) => {
     hydrated: `${MODULES}
       await site.start("a");
       const initialState = { task: "a", status: "scheduled" };
-      const Bar = () => h("p", { id: "bar" }, useTask("a", { initialState, select: ({ status }) => ({ status }) }).status);
+      const select = ({ status }) => ({ status });
+      const Bar = () => h("p", { id: "bar" }, useTask("a", { initialState, select }).status);
       root.innerHTML = '<p id="bar">scheduled</p>';
       const there = document.getElementById("bar");
       hydrateRoot(root, h(React.StrictMode, null, h(Bar)));
@@ -156,13 +159,16 @@ test("in a browser", { skip: missing }, async (t) => {
       await report({ same: there === document.getElementById("bar"), complaints });`,
   });
 
-  await t.test("StrictMode mounts twice and connects once; the connection ends a second after the last has left", async () => {
-    const { mounts, asked, open, lingering, complaints } = await visit("strict");
-    assert.equal(mounts, 2);
-    assert.deepEqual(asked, ["/headway/tasks/a/events"]);
-    assert.deepEqual([open, lingering], [1, 1]);
-    assert.deepEqual(complaints, []);
-  });
+  await t.test(
+    "StrictMode mounts twice and connects once; the connection ends a second after the last has left",
+    async () => {
+      const { mounts, asked, open, lingering, complaints } = await visit("strict");
+      assert.equal(mounts, 2);
+      assert.deepEqual(asked, ["/headway/tasks/a/events"]);
+      assert.deepEqual([open, lingering], [1, 1]);
+      assert.deepEqual(complaints, []);
+    },
+  );
 
   await t.test("components share one connection, of one task or of several", async () => {
     const { asked, complaints } = await visit("many");

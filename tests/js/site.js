@@ -46,7 +46,10 @@ class Journal {
     const at = this.log.findIndex((entry) => entry.cursor === cursor);
     const snapshot = { type: "snapshot", task: this.task, at: Date.now() / 1000, v: 1, state };
     if (cursor === "0" || at >= 0) {
-      return this.log.slice(at + 1).map(({ cursor, event }) => frame(event, `${this.task}/${cursor}`)).join("");
+      return this.log
+        .slice(at + 1)
+        .map(({ cursor, event }) => frame(event, `${this.task}/${cursor}`))
+        .join("");
     }
     if (cursor) snapshot.gap = { reason: "unknown", first: null, last: null };
     return frame(snapshot, this.last && `${this.task}/${this.last}`);
@@ -164,7 +167,8 @@ class Site {
   endIfAllHave(viewer) {
     if (!viewer.tasks.every((task) => this.journals.get(task).ended)) return;
     this.viewers.delete(viewer);
-    if (viewer.tasks.length > 1) viewer.response.write(frame({ type: "ended", at: 0, tasks: viewer.tasks.length }, "*/0123"));
+    if (viewer.tasks.length > 1)
+      viewer.response.write(frame({ type: "ended", at: 0, tasks: viewer.tasks.length }, "*/0123"));
     viewer.response.end();
   }
 }
@@ -177,25 +181,34 @@ export function opened(response, headers = {}) {
 // -- misbehaviour --------------------------------------------------------------------------------------------
 
 /** An error as a problem document. */
-export const problem = (status, more = {}, headers = {}) => (_, response) =>
-  response
-    .writeHead(status, { "Content-Type": "application/problem+json", ...headers })
-    .end(JSON.stringify({ type: "about:blank", title: "No", status, ...more }));
+export const problem =
+  (status, more = {}, headers = {}) =>
+  (_, response) =>
+    response
+      .writeHead(status, { "Content-Type": "application/problem+json", ...headers })
+      .end(JSON.stringify({ type: "about:blank", title: "No", status, ...more }));
 
-export const bare = (status, headers = {}) => (_, response) => response.writeHead(status, headers).end();
+export const bare =
+  (status, headers = {}) =>
+  (_, response) =>
+    response.writeHead(status, headers).end();
 
 /** Open a stream, say this, and end it in good order. */
-export const saying = (...texts) => (_, response) => {
-  opened(response);
-  for (const text of texts) response.write(text);
-  response.end();
-};
+export const saying =
+  (...texts) =>
+  (_, response) => {
+    opened(response);
+    for (const text of texts) response.write(text);
+    response.end();
+  };
 
 /** Open a stream, say this, and go on. */
-export const holding = (...texts) => (_, response) => {
-  opened(response);
-  for (const text of texts) response.write(text);
-};
+export const holding =
+  (...texts) =>
+  (_, response) => {
+    opened(response);
+    for (const text of texts) response.write(text);
+  };
 
 /** Break the connection without an answer. */
 export const dropping = (_, response) => response.destroy();

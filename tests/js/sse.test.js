@@ -41,7 +41,11 @@ for (const file of files) {
       test(example.name, async () => {
         const bytes = bytesOf(example);
         assert.deepEqual(await read(bytes), expected(example), "whole");
-        assert.deepEqual(await read(...Array.from(bytes, (byte) => Uint8Array.of(byte))), expected(example), "byte by byte");
+        assert.deepEqual(
+          await read(...Array.from(bytes, (byte) => Uint8Array.of(byte))),
+          expected(example),
+          "byte by byte",
+        );
         for (let cut = 1; cut < bytes.length; cut++) {
           assert.deepEqual(await read(bytes.subarray(0, cut), bytes.subarray(cut)), expected(example), `cut at ${cut}`);
         }
@@ -55,7 +59,24 @@ test("there are at least forty examples", () => {
 });
 
 test("it agrees with eventsource-parser about random streams", async () => {
-  const parts = ["data", "id", "event", "retry", ":", ": ", " ", "\n", "\n", "\n\n", "\r", "\r\n", "a", "7", "é", "\u2028"];
+  const parts = [
+    "data",
+    "id",
+    "event",
+    "retry",
+    ":",
+    ": ",
+    " ",
+    "\n",
+    "\n",
+    "\n\n",
+    "\r",
+    "\r\n",
+    "a",
+    "7",
+    "é",
+    "\u2028",
+  ];
   let seed = 20;
   const random = (below) => (seed = (seed * 48271) % 2147483647) % below;
   for (let round = 0; round < 1000; round++) {
@@ -65,7 +86,11 @@ test("it agrees with eventsource-parser about random streams", async () => {
     // Theirs keeps a CR at the very end for the LF that may follow; ours ends the line.
     parser.feed(text.endsWith("\r") ? `${text}:` : text);
     const { events } = await read(new TextEncoder().encode(text));
-    assert.deepEqual(events.map(({ event, data }) => [event, data]), theirs, JSON.stringify(text));
+    assert.deepEqual(
+      events.map(({ event, data }) => [event, data]),
+      theirs,
+      JSON.stringify(text),
+    );
   }
 });
 

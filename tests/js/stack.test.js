@@ -45,7 +45,11 @@ test("with the real server", { skip }, async (t) => {
 
   async function start(wanted) {
     const body = JSON.stringify(wanted);
-    const answer = await fetch(`${web}/tasks/paced`, { method: "POST", body, headers: { "Content-Type": "application/json" } });
+    const answer = await fetch(`${web}/tasks/paced`, {
+      method: "POST",
+      body,
+      headers: { "Content-Type": "application/json" },
+    });
     assert.equal(answer.status, 202);
     return (await answer.json()).task;
   }
@@ -87,7 +91,10 @@ test("with the real server", { skip }, async (t) => {
     const { watched, events, now } = follow(t, clientOf(t), id);
     const { status, progress, stages, gap } = await watched.done;
     assert.deepEqual([status, progress, gap], ["succeeded", 1, null]);
-    assert.deepEqual(stages.map((stage) => stage.status), ["done", "done", "done"]);
+    assert.deepEqual(
+      stages.map((stage) => stage.status),
+      ["done", "done", "done"],
+    );
     assert.deepEqual([now().link, now().server_live, now().stalled, now().link_error], ["closed", true, false, null]);
     assert.ok(Math.abs(now().clock_offset) < 2);
     assertWhole(events);
@@ -122,7 +129,10 @@ test("with the real server", { skip }, async (t) => {
     const counting = (...args) => (requests++, fetch(...args));
     const late = follow(t, clientOf(t, { fetch: counting }), id);
     assert.equal((await late.watched.done).status, "succeeded");
-    assert.deepEqual(late.events.map(({ type }) => type), ["snapshot"]);
+    assert.deepEqual(
+      late.events.map(({ type }) => type),
+      ["snapshot"],
+    );
     const again = follow(t, clientOf(t, { fetch: counting }), id, { initialState: { cursor: late.now().cursor } });
     await until(() => again.now().link === "closed");
     assert.deepEqual(again.events, []);
@@ -136,7 +146,10 @@ test("with the real server", { skip }, async (t) => {
     const all = follow(t, clientOf(t), id, { initialState: { cursor: "0" } });
     await all.watched.done;
     const numbers = all.events.flatMap(({ cursor }) => (cursor ? [parseInt(cursor, 10)] : []));
-    assert.deepEqual(numbers, numbers.map((_, n) => n + 1));
+    assert.deepEqual(
+      numbers,
+      numbers.map((_, n) => n + 1),
+    );
     assert.ok(numbers.length > 4);
     await assertTrue(id, all.watched);
   });

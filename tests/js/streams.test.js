@@ -29,7 +29,11 @@ async function begin(test, tasks, options = {}) {
 }
 
 const ids = (count) => Array.from({ length: count }, (_, n) => `${"0".repeat(31)}-${String(n).padStart(4, "0")}`);
-const whole = (numbers) => assert.deepEqual(numbers, numbers.map((_, n) => numbers[0] + n));
+const whole = (numbers) =>
+  assert.deepEqual(
+    numbers,
+    numbers.map((_, n) => numbers[0] + n),
+  );
 
 test("tasks asked for within 50 ms begin with one request", async (t) => {
   const { site, follow } = await begin(t, ["a", "b", "c"]);
@@ -158,7 +162,7 @@ test("a stream serves at most a thousand tasks", async (t) => {
   const begun = Date.now();
   for (const id of tasks) site.end(id);
   await until(() => shown.every(({ now }) => now().link === "closed"));
-  assert.ok(Date.now() - begun < 3000, `${Date.now() - begun} ms`);
+  assert.ok(Date.now() - begun < 10_000, `${Date.now() - begun} ms`);
   await until(() => !site.open.length);
 });
 
@@ -182,7 +186,10 @@ test("one that nobody knows is added: those that are watched notice nothing", as
   const b = follow("b");
   await until(() => b.now().connected);
   assert.deepEqual(a.links, ["connecting", "open"]);
-  assert.deepEqual(site.paths.slice(1), ["/headway/events?task=a@2-1001&task=x", "/headway/events?task=a@2-1001&task=b"]);
+  assert.deepEqual(site.paths.slice(1), [
+    "/headway/events?task=a@2-1001&task=x",
+    "/headway/events?task=a@2-1001&task=b",
+  ]);
 });
 
 for (const status of [401, 403, 404]) {

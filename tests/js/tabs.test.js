@@ -18,11 +18,13 @@ function createLocks() {
   function grant(name, { callback, resolve, reject }) {
     const lock = { reject };
     held.set(name, lock);
-    Promise.resolve(callback({ name })).then(resolve, reject).finally(() => {
-      if (held.get(name) !== lock) return;
-      held.delete(name);
-      next(name);
-    });
+    Promise.resolve(callback({ name }))
+      .then(resolve, reject)
+      .finally(() => {
+        if (held.get(name) !== lock) return;
+        held.delete(name);
+        next(name);
+      });
   }
   const aborted = () => new DOMException("aborted", "AbortError");
   return {
@@ -55,7 +57,13 @@ async function begin(test, { tasks = ["a"], locks = createLocks(), ...options } 
   test.after(() => delete globalThis.navigator);
   /** Another tab that watches these tasks. */
   function open(ids = ["a"], more = {}) {
-    const client = createClient({ baseUrl: site.base, share: tabs, retry: { minMs: 5, maxMs: 20 }, ...options, ...more });
+    const client = createClient({
+      baseUrl: site.base,
+      share: tabs,
+      retry: { minMs: 5, maxMs: 20 },
+      ...options,
+      ...more,
+    });
     const shown = ids.map((id) => {
       const events = [];
       const watched = client.watch(id, { onEvent: (event) => events.push(event) });
@@ -68,7 +76,8 @@ async function begin(test, { tasks = ["a"], locks = createLocks(), ...options } 
   return { site, open, locks };
 }
 
-const connected = (...tabs) => until(() => tabs.every(({ now }) => now().connected && now().confirmed), "all connected");
+const connected = (...tabs) =>
+  until(() => tabs.every(({ now }) => now().connected && now().confirmed), "all connected");
 const numbers = ({ events }) => events.map(({ cursor }) => cursor && parseInt(cursor, 10)).filter(Boolean);
 
 test("tabs that watch one task have one connection, and all hear everything", async (t) => {
@@ -110,7 +119,10 @@ test("tasks of all tabs are on the one connection", async (t) => {
   site.message("a", "for a");
   site.message("b", "for b");
   await until(() => one.now().message === "for a" && other.now().message === "for b");
-  assert.deepEqual([site.paths[0].includes("task=b"), site.paths.at(-1).includes("task=b")], [site.requests.length === 1, true]);
+  assert.deepEqual(
+    [site.paths[0].includes("task=b"), site.paths.at(-1).includes("task=b")],
+    [site.requests.length === 1, true],
+  );
 });
 
 test("when the tab that leads is closed, another goes on where it was, and nothing is lost", async (t) => {
@@ -203,7 +215,8 @@ test("what the leader may not see, a tab that may asks for itself", async (t) =>
   site.always = (seen, response) => {
     const wants = Object.keys(site.asked(seen));
     const mine = seen.headers.authorization === "Bearer b" ? "b" : "a";
-    if (wants.some((task) => task !== mine)) return problem(404, { tasks: wants.filter((task) => task !== mine) })(seen, response);
+    if (wants.some((task) => task !== mine))
+      return problem(404, { tasks: wants.filter((task) => task !== mine) })(seen, response);
     return stream(seen, response);
   };
   const one = open(["a"], { token: "a" });

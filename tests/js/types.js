@@ -2,7 +2,16 @@
 // are what the JavaScript would make now. Either way the JavaScript must be without a type error.
 
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,7 +29,11 @@ try {
   for (const name of readdirSync(STATIC)) {
     if (name.endsWith(".js") || name === "types.d.ts") copyFileSync(join(STATIC, name), join(from, name));
   }
-  const config = { extends: join(HERE, "tsconfig.json"), compilerOptions: { rootDir: from, outDir: to }, include: [from] };
+  const config = {
+    extends: join(HERE, "tsconfig.json"),
+    compilerOptions: { rootDir: from, outDir: to },
+    include: [from],
+  };
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
   execFileSync(join(HERE, "node_modules/.bin/tsc"), ["-p", folder], { stdio: "inherit" });
 

@@ -42,7 +42,10 @@ test("before anybody subscribes nothing is connected", async (t) => {
   assert.equal(site.requests.length, 0);
   const { clock_offset, connected, link, link_error, reconnecting, retry_in_ms, ...state } = watched.getSnapshot();
   assert.deepEqual(state, initialState("a"));
-  assert.deepEqual([link, connected, reconnecting, retry_in_ms, link_error, clock_offset], ["idle", false, false, null, null, 0]);
+  assert.deepEqual(
+    [link, connected, reconnecting, retry_in_ms, link_error, clock_offset],
+    ["idle", false, false, null, null, 0],
+  );
 });
 
 test("a store shows the state, and what becomes of it", async (t) => {
@@ -127,11 +130,13 @@ test("what one listener throws does not keep the others from hearing", async (t)
   const thrown = uncaught(t);
   const watched = client.watch("a");
   let broken = true;
-  t.after(watched.subscribe(() => {
-    if (!broken) return;
-    broken = false;
-    throw new Error("mine");
-  }));
+  t.after(
+    watched.subscribe(() => {
+      if (!broken) return;
+      broken = false;
+      throw new Error("mine");
+    }),
+  );
   const { now, told } = follow(t, watched);
   await until(() => now().confirmed);
   assert.ok(told() > 0);
@@ -216,7 +221,10 @@ describe("onEvent", () => {
     await until(() => now().status === "succeeded");
     const numbered = events.filter(({ cursor }) => cursor).map(({ cursor }) => parseInt(cursor, 10));
     assert.deepEqual(numbered, [2, 3, 4, 5, 6]);
-    assert.deepEqual(events.filter(({ type }) => type === "emitted").map(({ data }) => data.text), ["é", "2"]);
+    assert.deepEqual(
+      events.filter(({ type }) => type === "emitted").map(({ data }) => data.text),
+      ["é", "2"],
+    );
     assert.ok(events.some(({ type }) => type === "link"));
     assert.equal(events[0].type, "snapshot");
   });
@@ -528,7 +536,9 @@ describe("what is known before", () => {
 describe("a route of your own", () => {
   test("is asked instead, whatever the task's id is", async (t) => {
     const { site, client } = await begin(t);
-    site.script.push(holding(frame({ type: "snapshot", task: "1e86", at: 1, state: { task: "1e86", status: "running" } }, "1e86/2-7")));
+    site.script.push(
+      holding(frame({ type: "snapshot", task: "1e86", at: 1, state: { task: "1e86", status: "running" } }, "1e86/2-7")),
+    );
     const { now } = follow(t, client.watch("text 7", { url: `${site.url}/texts/7/stream` }));
     await until(() => now().confirmed !== undefined && now().connected && now().status === "running");
     assert.equal(now().task, "1e86");
@@ -571,7 +581,9 @@ test("the default client is shared by watches with equal options, and by no othe
 test("the server's clock may differ from this machine's", async (t) => {
   const { site, client } = await begin(t);
   const at = Date.now() / 1000 + 3600;
-  site.script.push(holding(frame({ type: "snapshot", task: "a", at, state: { task: "a", status: "running" } }, "a/1-1")));
+  site.script.push(
+    holding(frame({ type: "snapshot", task: "a", at, state: { task: "a", status: "running" } }, "a/1-1")),
+  );
   const { now } = follow(t, client.watch("a"));
   await until(() => now().status === "running");
   assert.ok(Math.abs(now().clock_offset - 3600) < 5, String(now().clock_offset));
