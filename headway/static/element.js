@@ -1,8 +1,11 @@
-// @ts-nocheck: see nodes.js; what pages use has types
+// @ts-check
 // <headway-progress> draws one task. States come from headway.js, or are set by hand; none are made here.
 
 import { formatCount, formatDuration, formatEta, isEnded, watch, words } from "./headway.js";
 import { attrs, css, icon, look, maker, sheet, toneOf, write } from "./nodes.js";
+
+/** @import { Make, Nodes } from "./nodes.js" */
+/** @import { Stage, Token, Watch, Watched } from "./types.js" */
 
 // -- words ---------------------------------------------------------------------------------------------------
 
@@ -10,6 +13,7 @@ import { attrs, css, icon, look, maker, sheet, toneOf, write } from "./nodes.js"
 
 /** All that is said. A text has {places} for values, or is a function of them. @type {Texts} */
 export const texts = {
+  // @ts-expect-error: a status may be called "constructor", as far as this page knows
   __proto__: null,
   task: "Task", // without a title or a name
   connecting: "Connecting…",
@@ -91,12 +95,16 @@ export const texts = {
 // -- the page's frames and its clock -------------------------------------------------------------------------
 
 const FRAME_MS = 8; // what drawing may take of a frame; the rest waits for the next: 500 elements stay smooth
-const dirty = new Set(); // views to draw, the longest waiting first
-const ticking = new Set(); // views that show a running clock
+/** Views to draw, the longest waiting first. @type {Set<View>} */
+const dirty = new Set();
+/** Views that show a running clock. @type {Set<View>} */
+const ticking = new Set();
 let frame = 0;
 let clock = 0;
-let styles; // made when first needed: there is no document where a server renders
-let graph; // as it is loaded
+/** Made when first needed: there is no document where a server renders. @type {CSSStyleSheet} */
+let styles;
+/** Once it is loaded. @type {typeof import("./graph.js")} */
+let graph;
 
 function drawDirty() {
   const until = performance.now() + FRAME_MS;
@@ -112,6 +120,7 @@ function drawDirty() {
   frame = dirty.size && requestAnimationFrame(drawDirty);
 }
 
+/** @param {View} view */
 function later(view) {
   dirty.add(view);
   frame ||= requestAnimationFrame(drawDirty);
@@ -122,12 +131,14 @@ function wind() {
   const wanted = ticking.size > 0 && !document.hidden;
   if (wanted === clock > 0) return;
   clearInterval(clock);
-  clock = wanted ? setInterval(() => ticking.forEach(later), 1000) : 0;
+  clock = wanted ? Number(setInterval(() => ticking.forEach(later), 1000)) : 0;
   if (wanted) ticking.forEach(later);
 }
 
+/** @param {View} view @param {boolean} on */
 function tick(view, on) {
-  ticking[on ? "add" : "delete"](view);
+  if (on) ticking.add(view);
+  else ticking.delete(view);
   wind();
 }
 
@@ -154,27 +165,36 @@ const SHOWN = {
 };
 
 const wall = () => Date.now() / 1000;
-const joined = (...parts) => parts.filter(Boolean).join(" · ");
-const shareOf = (n, of) => (of > 0 ? Math.min(1, Math.max(0, n / of)) : null);
+const joined = (/** @type {unknown[]} */ ...parts) => parts.filter(Boolean).join(" · ");
+/** @param {number | null | undefined} n @param {number | null | undefined} of */
+const shareOf = (n, of) => (of && of > 0 ? Math.min(1, Math.max(0, (n ?? 0) / of)) : null);
 
-/** Draws a bar. One without a share claims no value, and moves while its status is running. */
+/**
+ * Draws a bar. One without a share claims no value, and moves while its status is running.
+ * @param {any} bar @param {number | null} share @param {string} status @param {string} label @param {string} said
+ */
 function fill(bar, share, status, label, said) {
   look(bar, share === null && status === "running" ? "bar going" : "bar", status);
   attrs(bar, { "aria-label": label, "aria-valuetext": said, "aria-valuenow": share && Math.floor(share * 100) });
   css(bar.firstChild, "--p", `${share ?? 0}`);
 }
 
+/** @param {Make} make */
 function makeBar(make) {
   const bar = make("div", "bar", make("div", "fill"));
   attrs(bar, { role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 });
   return bar;
 }
 
-/** Keeps nodes per key, their `root` among the list's children in the items' order. */
+/**
+ * Keeps nodes per key, their `root` among the list's children in the items' order.
+ * @param {any} list @param {Map<string, Nodes>} kept @param {readonly Stage[]} items
+ * @param {(nodes: Nodes) => Nodes} build @param {(nodes: Nodes, item: Stage) => void} draw
+ */
 function keyed(list, kept, items, build, draw) {
   items.forEach((item, i) => {
-    if (!kept.has(item.key)) kept.set(item.key, build({}));
-    const nodes = kept.get(item.key);
+    const nodes = kept.get(item.key) ?? build({});
+    kept.set(item.key, nodes);
     if (list.children[i] !== nodes.root) list.insertBefore(nodes.root, list.children[i] ?? null);
     draw(nodes, item);
   });
@@ -183,6 +203,7 @@ function keyed(list, kept, items, build, draw) {
   for (const [key, { root }] of kept) if (!keys.has(key) && kept.delete(key)) root.remove();
 }
 
+/** @param {Nodes} row */
 function buildRow(row) {
   const make = maker(row);
   const line = make("div", "row", make("span", "label"), make("span", "unseen"), make("span", "time"));
@@ -190,6 +211,7 @@ function buildRow(row) {
   return row;
 }
 
+/** @param {Nodes} lane */
 function buildLane(lane) {
   const make = maker(lane);
   lane.root = make("li", "lane", make("span", "label"), make("span", "track", make("span", "span")), make("span", "time"));
@@ -197,22 +219,34 @@ function buildLane(lane) {
 }
 
 class View {
+  /** @param {HeadwayProgress} host @param {ShadowRoot} root */
   constructor(host, root) {
-    Object.assign(this, { host, root, spokeAt: 0 });
+    this.host = host;
+    this.root = root;
+    this.spokeAt = this.speaking = this.now = 0;
+    /** @type {any} */
+    this.state = NOTHING;
     this.forget();
   }
 
   /** Begin with another task. */
   forget() {
     this.state = NOTHING;
-    this.n = this.heard = null;
+    /** @type {Nodes} */
+    this.n = {};
+    /** @type {any} */
+    this.heard = null;
     this.cutAt = this.gapAt = this.mark = this.markAt = 0;
-    this.left = { text: "", at: 0 };
-    this.told = "";
+    this.left = { text: "", at: 0, seconds: 0 };
+    this.told = this.phase = this.said = this.title = this.step = this.percent = "";
+    this.cut = false;
+    /** @type {string[]} */
     this.unsaid = [];
+    this.rows = new Map();
+    this.lanes = new Map();
   }
 
-  /** Show this from the next frame on. */
+  /** Show this from the next frame on. @param {any} state */
   take(state) {
     const s = (this.state = { ...EMPTY, ...state });
     const cut = !s.server_live || ["reconnecting", "offline"].includes(s.link) || (s.link === "connecting" && s.confirmed);
@@ -222,24 +256,25 @@ class View {
     later(this);
   }
 
-  /** The text of that name, its places filled. */
+  /** The text of that name, its places filled. @param {string} name @param {Record<string, unknown>} [values] @returns {string} */
   t(name, values) {
     const text = this.host.texts[name] ?? name;
     if (typeof text === "function") return String(text({ ...values, locale: this.host.locale }) ?? "");
-    return text.replace(/\{(\w+)\}/g, (_, place) => values?.[place] ?? "");
+    return text.replace(/\{(\w+)\}/g, (_, place) => String(values?.[place] ?? ""));
   }
 
-  /** From then until then; without an end a clock, in whole seconds. */
+  /** From then until then; without an end a clock, in whole seconds. @param {number | null} from @param {number | null} [to] */
   time(from, to) {
     return from == null ? "" : this.t(to ? "duration" : "clock", { seconds: Math.max(0, (to ?? this.now) - from) });
   }
 
-  /** Until then, as the text `soon`; past it, `now`. */
+  /** Until then, as the text `soon`; past it, `now`. @param {number} at @param {string} soon @param {string} now */
   until(at, soon, now) {
     const seconds = Math.ceil(at - this.now);
     return seconds > 0 ? this.t(soon, { time: this.t(seconds > 90 ? "roughly" : "clock", { seconds }) }) : this.t(now);
   }
 
+  /** @param {Stage} stage */
   label({ key, label }) {
     return this.t("label", { key, label: label ?? key });
   }
@@ -247,10 +282,13 @@ class View {
   build() {
     const { host } = this;
     const { variant } = host;
-    const n = (this.n = { variant });
+    /** @type {Nodes} */
+    const n = (this.n = {});
+    this.variant = variant;
     this.rows = new Map();
     this.lanes = new Map();
     const make = maker(n);
+    /** @param {string} name @param {Element} inside */
     const fold = (name, inside) => {
       make("details", name, make("summary", `${name}-summary`), inside).ontoggle = () => later(this);
     };
@@ -263,7 +301,10 @@ class View {
     make("ol", "stages");
     fold("graph", make("div", "scroller", make("div", "canvas")));
     fold("timeline", make("ol", "lanes"));
-    make("div", "base", ...SHOWN[variant].map((name) => n[name]), make("slot", "result"), make("p", "live"), make("p", "alert"));
+    make("div", "base", ...SHOWN[variant].map((name) => n[name]), make("slot", "result"));
+    make("p", "live");
+    make("p", "alert");
+    for (const list of [n.stages, n.lanes]) attrs(list, { role: "list" }); // Safari's lists without marks are none
     attrs(n.base, { role: "group", tabindex: -1 }); // takes the focus of a button that goes
     attrs(n.scroller, { role: "group", tabindex: 0 });
     attrs(n.canvas, { role: "img" });
@@ -273,12 +314,12 @@ class View {
     n.graph.open = true;
     n.reconnect.onclick = () => host.reconnect();
     n.cancel.onclick = () => host.cancelTask();
-    this.root.replaceChildren(n.base);
+    this.root.replaceChildren(n.base, n.live, n.alert); // regions out of sight are still to be heard
   }
 
   draw() {
     const { state: s, host } = this;
-    if (this.n?.variant !== host.variant) this.build();
+    if (!this.n.base || this.variant !== host.variant) this.build();
     const { n } = this;
     const ended = isEnded(s);
     const known = s.confirmed || s.cursor != null || s.link === "open";
@@ -292,10 +333,10 @@ class View {
     const phase = (this.phase = blind || notice === "stalled" ? notice : known ? s.status : "connecting");
     this.now = (cut ? this.cutAt : wall()) + s.clock_offset; // a clock that went on would claim to know
     this.title = s.title ?? s.name ?? this.t("task");
-    const at = s.stages.findIndex(({ status }) => status === "running");
+    const at = s.stages.findIndex((/** @type {Stage} */ { status }) => status === "running");
     this.step = at < 0 ? "" : this.t("step", { n: at + 1, of: s.stages.length, label: this.label(s.stages[at]) });
 
-    look(n.base, `base as-${n.variant}${cut || blind ? " stale" : ""}`, phase);
+    look(n.base, `base as-${this.variant}${cut || blind ? " stale" : ""}`, phase);
     attrs(n.base, { "aria-label": this.title });
     this.drawHeader(phase, notice);
     this.drawFacts(phase, notice);
@@ -308,19 +349,20 @@ class View {
     tick(this, known && !ended && !blind && s.status !== "lost");
   }
 
+  /** @param {string} phase @param {string} notice */
   drawHeader(phase, notice) {
     const { n, host, state: s, cut } = this;
     const { status } = s;
     const tone = toneOf(phase);
     const share = shareOf(s.progress, s.progress == null ? 0 : 1);
-    const values = { n: Math.floor(share * 100) };
+    const values = { n: Math.floor((share ?? 0) * 100) };
     this.percent = share === null ? "" : this.t("percent", values);
     let word = this.t(phase === notice ? `${phase}Short` : phase);
     if (phase === "retrying" && s.due_at) word = this.until(s.due_at, "retryIn", "retrySoon");
     const said = share === null ? word : this.t("percentSaid", values);
     fill(n.bar, share, tone === "warn" ? "running" : phase, this.title, this.step ? `${said}, ${this.step}` : said);
     this.hide(n.bar, share === null && ["ok", "err", "off"].includes(tone));
-    if (n.variant === "compact") {
+    if (this.variant === "compact") {
       if (notice && notice !== "gap") word = this.t(`${notice}Short`);
       else if (phase === "running") word = this.percent || word;
     }
@@ -345,12 +387,13 @@ class View {
     n.result.hidden = status !== "succeeded";
   }
 
-  /** Hide it; if it has the focus, that stays near. */
+  /** Hide it; if it has the focus, that stays near. @param {any} node @param {boolean} hidden */
   hide(node, hidden) {
     if (hidden && !node.hidden && node.contains(this.root.activeElement)) this.n.base.focus();
     node.hidden = hidden;
   }
 
+  /** @param {string} phase @param {string} notice */
   drawFacts(phase, notice) {
     const { n, state: s } = this;
     const { status, error, started_at, finished_at } = s;
@@ -362,11 +405,11 @@ class View {
     else if (started_at) took = this.t("elapsed", { time: this.time(started_at) });
     const percent = status !== "succeeded" && this.percent;
     const attempt = s.attempt > 1 && this.t("attempt", { n: s.attempt });
-    write(n.facts, phase === "connecting" ? "" : joined(wait, percent, n.variant === "bar" && this.step, attempt, took));
+    write(n.facts, phase === "connecting" ? "" : joined(wait, percent, this.variant === "bar" && this.step, attempt, took));
     write(n.remaining, phase === "running" && !this.cut ? this.timeLeft() : "");
     n.meta.hidden = !n.facts.firstChild && phase === notice;
 
-    const stage = s.stages.find(({ key }) => key === error?.stage);
+    const stage = s.stages.find((/** @type {Stage} */ { key }) => key === error?.stage);
     let note = error?.message ?? error?.type ?? (["lost", "expired"].includes(phase) ? this.t(`${phase}Hint`) : s.message ?? "");
     if (stage && status === "retrying" && n.stages.isConnected) note = ""; // its stage says it
     else if (stage) note = this.t("failedIn", { label: this.label(stage), message: note });
@@ -375,11 +418,11 @@ class View {
     write(n.event, this.told);
   }
 
+  /** @param {number} at */
   due(at) {
     if (at - this.now < 3600) return this.until(at, "startsIn", "queuedHint");
     const date = new Date((at - this.state.clock_offset) * 1000);
-    const dateStyle = date.toDateString() === new Date().toDateString() ? undefined : "medium";
-    return this.t("startsAt", { time: date.toLocaleString(this.host.locale, { timeStyle: "short", dateStyle }) });
+    return this.t("startsAt", { time: date.toLocaleString(this.host.locale, { dateStyle: "medium", timeStyle: "short" }) });
   }
 
   /** The words stay for a while, and twice as long when they would promise less. */
@@ -397,10 +440,13 @@ class View {
     return this.left.text;
   }
 
+  /** @param {Nodes} row @param {Stage} stage */
   drawRow(row, stage) {
     const { state: s, phase } = this;
     const { started_at, finished_at, expected, runs } = stage;
-    let { status, message } = stage;
+    let { message } = stage;
+    /** @type {string} */
+    let status = stage.status;
     if (status === "running" && ["lost", "stalled"].includes(phase)) status = phase;
     if (status === "failed" && s.status === "cancelled" && finished_at === s.finished_at) status = s.status;
     let time = this.time(started_at, finished_at ?? s.finished_at);
@@ -425,11 +471,12 @@ class View {
 
   drawTimeline() {
     const { n, now, state: s } = this;
-    const begun = s.stages.filter(({ started_at }) => started_at);
+    /** @type {(Stage & { started_at: number })[]} */
+    const begun = s.stages.filter((/** @type {Stage} */ { started_at }) => started_at);
     n.timeline.hidden = !begun.length;
     write(n["timeline-summary"], this.t("timeline"));
     if (n.timeline.hidden || !n.timeline.open) return;
-    const endOf = ({ finished_at }) => finished_at ?? s.finished_at ?? now;
+    const endOf = (/** @type {Stage} */ { finished_at }) => finished_at ?? s.finished_at ?? now;
     const from = Math.min(...begun.map(({ started_at }) => started_at));
     const whole = Math.max(...begun.map(endOf)) - from || 1;
     keyed(n.lanes, this.lanes, begun, buildLane, (lane, stage) => {
@@ -443,22 +490,26 @@ class View {
 
   drawGraph() {
     const { n, state: { stages } } = this;
-    n.graph.hidden = stages.length > MOST_NODES || !stages.some(({ needs }) => needs?.length);
+    n.graph.hidden = stages.length > MOST_NODES || !stages.some((/** @type {Stage} */ { needs }) => needs?.length);
     if (n.graph.hidden) return;
     write(n["graph-summary"], this.t("graph"));
     attrs(n.scroller, { "aria-label": this.t("graph") });
-    if (graph) graph.drawGraph(this, n.canvas, this.host.constructor.layout);
+    if (graph) graph.drawGraph(this, n.canvas, HeadwayProgress.layout);
     else import("./graph.js").then((loaded) => later((graph = loaded) && this));
   }
 
-  /** Say what has changed since it was last drawn: transitions, and now and then how far it is; never a tick. */
+  /**
+   * Say what has changed since it was last drawn: transitions, and now and then how far it is; never a tick.
+   * @param {string} phase @param {string} notice
+   */
   hear(phase, notice) {
     const { state: s, heard, title, n } = this;
-    const { stages } = s;
+    /** @type {Stage[]} */
+    const stages = s.stages;
     const known = heard && heard.phase !== "connecting";
     const mark = Math.floor(s.progress * 4);
     if (!known || mark < this.mark) this.mark = mark;
-    this.heard = { phase, notice, was: new Map(stages.map(({ key, status }) => [key, status])) };
+    this.heard = { phase, notice, was: new Map(stages.map((/** @type {Stage} */ { key, status }) => [key, status])) };
     if (!heard || this.host.hasAttribute("quiet")) return;
     const changed = phase !== heard.phase;
     const word = n.word.textContent;
@@ -468,6 +519,7 @@ class View {
       if (changed) this.say([this.t("stage", { label: title, status: joined(word, n.facts.textContent) })], true);
       return;
     }
+    /** @type {string[]} */
     const news = [];
     if (known) {
       stages.forEach((stage, i) => {
@@ -490,13 +542,17 @@ class View {
     this.say(news);
   }
 
+  /** What is the last word goes before all else. @param {string[]} news @param {boolean} [last] */
   say(news, last) {
     this.unsaid = last ? news : [...this.unsaid, ...news];
     if (!this.unsaid.length || this.speaking) return;
-    this.speaking = setTimeout(() => {
+    const speak = () => {
       write(this.n.live, this.unsaid.slice(-3).join(". "));
-      Object.assign(this, { speaking: 0, spokeAt: wall(), unsaid: [] });
-    }, 1000 * Math.max(0, this.spokeAt + SPEAK_EVERY - wall()));
+      this.unsaid = [];
+      this.speaking = 0;
+      this.spokeAt = wall();
+    };
+    this.speaking = Number(setTimeout(speak, 1000 * Math.max(0, this.spokeAt + SPEAK_EVERY - wall())));
   }
 }
 
@@ -506,7 +562,7 @@ class View {
  * `<headway-progress task="…">`. It fires `headway:change` (with the state), `headway:event` (an event of the task's own:
  * name and data), `headway:done` (the last state), and `headway:cancel`, which may be prevented.
  */
-export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
+export class HeadwayProgress extends (globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {})) {
   static observedAttributes = ["task", "token", "url", "base", "variant", "locale", "cancel", "quiet"];
   /** What all elements say. @type {Texts} */
   static texts = texts;
@@ -515,13 +571,20 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
 
   /** Whether the viewer has asked for the task's end. */
   cancelling = false;
+  /** @type {View} */
   #view;
+  /** @type {Texts} */
   #texts;
+  /** @type {Token | undefined} */
   #token;
+  /** @type {any} */
   #given = null;
+  /** @type {Watch | undefined} */
   #watch;
+  /** @type {(() => void) | undefined} */
   #leave;
-  #of = "";
+  /** What is watched. @type {unknown[]} */
+  #of = [];
   #ended = false;
 
   constructor() {
@@ -529,25 +592,29 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
     const root = this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [(styles ??= sheet(CSS))];
     this.#view = new View(this, root);
-    this.#texts = this.constructor.texts;
+    this.#texts = HeadwayProgress.texts;
   }
 
   connectedCallback() {
+    /** @type {any} */
+    const self = this;
     for (const name of ["state", "texts", "token"]) {
-      if (!Object.hasOwn(this, name)) continue;
-      const value = this[name]; // set before the element was defined
-      delete this[name];
-      this[name] = value;
+      if (!Object.hasOwn(self, name)) continue;
+      const value = self[name]; // set before the element was defined
+      delete self[name];
+      self[name] = value;
     }
     this.#changed();
   }
 
   disconnectedCallback() {
-    this.#leave = void this.#leave?.();
+    this.#leave?.();
+    this.#leave = undefined;
     tick(this.#view, false);
   }
 
-  attributeChangedCallback(name, before, now) {
+  /** @param {string} _ @param {string | null} before @param {string | null} now */
+  attributeChangedCallback(_, before, now) {
     if (before !== now) this.#changed();
   }
 
@@ -559,7 +626,7 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
     attrs(this, { task });
   }
 
-  /** Sent with requests, or a function that returns it. @type {import("./types.js").Token | undefined} */
+  /** Sent with requests, or a function that returns it. @type {Token | undefined} */
   get token() {
     return this.#token ?? this.getAttribute("token") ?? undefined;
   }
@@ -575,7 +642,7 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
 
   /** @type {"full" | "stepper" | "bar" | "compact"} */
   get variant() {
-    const variant = this.getAttribute("variant");
+    const variant = /** @type {keyof typeof SHOWN} */ (this.getAttribute("variant") ?? "full");
     return Object.hasOwn(SHOWN, variant) ? variant : "full";
   }
 
@@ -589,7 +656,7 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
     return this.#texts;
   }
   set texts(own) {
-    this.#texts = Object.setPrototypeOf({ ...own }, this.constructor.texts);
+    this.#texts = Object.setPrototypeOf({ ...own }, HeadwayProgress.texts);
     this.#view.left = { text: "", at: 0 };
     later(this.#view);
   }
@@ -617,8 +684,8 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
     later(this.#view);
     try {
       const token = typeof this.token === "function" ? await this.token(false) : this.token;
-      const headers = token && { Authorization: `Bearer ${token}` };
-      const { ok } = await fetch(`${this.base ?? "/headway"}/tasks/${encodeURIComponent(task)}/cancel`, { method: "POST", headers });
+      const headers = token ? { Authorization: `Bearer ${token}` } : undefined;
+      const { ok } = await fetch(`${this.base ?? "/headway"}/tasks/${encodeURIComponent(task ?? "")}/cancel`, { method: "POST", headers });
       if (!ok) throw new Error("refused");
     } catch {
       this.cancelling = false;
@@ -641,11 +708,12 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
     const wanted = this.isConnected && !this.#given && (task || url);
     const same = of.every((each, i) => each === this.#of[i]);
     if (wanted && same && this.#leave) return;
-    this.#leave = void this.#leave?.();
+    this.#leave?.();
+    this.#leave = undefined;
     if (!wanted) return;
     if (!same) this.#view.forget();
     this.#of = of;
-    const onEvent = (event) => this.#tell(event);
+    const onEvent = (/** @type {any} */ event) => this.#tell(event);
     const watched = (this.#watch = watch(task ?? "", { baseUrl: base, token, url, initialState: this.#seed(), onEvent }));
     const show = () => this.#show(watched.getSnapshot());
     this.#leave = watched.subscribe(show);
@@ -655,12 +723,13 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
   /** The state that a server has rendered into the element. */
   #seed() {
     try {
-      return JSON.parse(this.querySelector("script[type='application/json']").textContent);
+      return JSON.parse(this.querySelector("script[type='application/json']")?.textContent ?? "");
     } catch {
       return null;
     }
   }
 
+  /** @param {any} state */
   #show(state) {
     const ended = isEnded(state);
     const news = ended && !this.#ended;
@@ -671,6 +740,7 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
     if (news) this.#fire("done", state);
   }
 
+  /** @param {any} event */
   #tell(event) {
     if (event.type !== "emitted") return;
     this.#view.told = this.#view.t("event", event);
@@ -678,7 +748,8 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? class {}) {
     this.#fire("event", event);
   }
 
-  #fire(name, detail, cancelable) {
+  /** @param {string} name @param {unknown} detail */
+  #fire(name, detail, cancelable = false) {
     return this.dispatchEvent(new CustomEvent(`headway:${name}`, { detail, cancelable, bubbles: true, composed: true }));
   }
 }
@@ -704,18 +775,21 @@ const CSS = `
 :focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px }
 .wait { --c: var(--_edge) } .run { --c: var(--_accent) } .ok { --c: var(--_ok) }
 .warn { --c: var(--_warn) } .err { --c: var(--_err) } .off { --c: var(--_muted) }
-.unseen, .live, .alert { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%) }
+.unseen, .live, .alert { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
 
-.base { position: relative; display: grid; grid-template-columns: minmax(0, 1fr); gap: .75em; outline: none }
+.base {
+  position: relative; display: grid; grid-template-columns: minmax(0, 1fr); gap: .75em; outline: none;
+  content-visibility: auto; contain-intrinsic-size: auto 12em auto 9em; overflow-clip-margin: 6px;
+}
 .as-full {
   padding: var(--headway-padding, 1.25em); background: var(--_surface);
   border: 1px solid var(--_line); border-radius: var(--headway-radius, .75em);
 }
 .header, .notice, .status, .meta { display: flex; flex-wrap: wrap; gap: .25em .75em; align-items: center }
-.title { flex: 1 1 auto; max-inline-size: 100%; font-size: 1.2em; font-weight: 650; line-height: 1.3 }
+.title { flex: 1 1 auto; max-width: 100%; font-size: 1.2em; font-weight: 650; line-height: 1.3 }
 .status { gap: .4em; font-weight: 600; color: var(--c) }
 .status.wait { color: var(--_muted) }
-.meta { justify-content: space-between; min-block-size: 1.5em; margin-block-start: -.4em }
+.meta { justify-content: space-between; min-height: 1.5em; margin-block-start: -.4em }
 .row { display: flex; gap: 1em; align-items: baseline; justify-content: space-between }
 .meta, .time, .detail, .note, .event, .notice, summary, button, .lane { color: var(--_muted); font-size: .875em; font-variant-numeric: tabular-nums }
 .note.err { color: var(--_err); font-size: 1em }
@@ -725,21 +799,21 @@ button { padding: .15em .75em; background: none; color: inherit; border: 1px sol
 button:hover { border-color: currentColor }
 [aria-disabled] { color: var(--_muted); cursor: default }
 
-.icon { flex: none; inline-size: 1.25em; block-size: 1.25em; fill: none; stroke: var(--c); stroke-width: 2; stroke-linecap: round; stroke-linejoin: round }
+.icon { flex: none; width: 1.25em; height: 1.25em; fill: none; stroke: var(--c); stroke-width: 2; stroke-linecap: round; stroke-linejoin: round }
 .running > .icon path { stroke-width: 8 }
-.bar { block-size: .5em; overflow: hidden; background: var(--_line); border-radius: 1em }
+.bar { height: .5em; overflow: hidden; background: var(--_line); border-radius: 1em }
 .fill {
-  --to: -1; block-size: 100%; background: var(--c); border-radius: inherit;
+  --to: -1; height: 100%; background: var(--c); border-radius: inherit;
   transform: translateX(calc((1 - var(--p, 0)) * var(--to) * 100%)); transition: transform .3s linear;
 }
 .fill:dir(rtl) { --to: 1 }
-.going .fill { inline-size: 40%; animation: going 1.6s ease-in-out infinite }
+.going .fill { width: 40%; animation: going 1.6s ease-in-out infinite }
 @keyframes going { from { transform: translateX(calc(var(--to) * 100%)) } to { transform: translateX(calc(var(--to) * -250%)) } }
 
 ol { display: grid; list-style: none }
 .stage { position: relative; display: flex; gap: .75em; padding-block-end: 1em }
 .stage:last-child { padding: 0 }
-.stage > .icon { inline-size: 1.75em; block-size: 1.75em }
+.stage > .icon { width: 1.75em; height: 1.75em }
 .stage.run > .icon { stroke-dasharray: 50 16; animation: spin 1.2s linear infinite }
 @keyframes spin { to { transform: rotate(1turn) } }
 .off > .icon circle { stroke-dasharray: 3.5 3.1 }
@@ -747,25 +821,25 @@ ol { display: grid; list-style: none }
   content: ""; position: absolute; inset-block: 1.9em .15em; inset-inline-start: calc(.875em - 1px); border-inline-start: 2px solid var(--_line)
 }
 .stage.ok::before { border-color: var(--c) }
-.body { flex: 1; min-inline-size: 0; padding-block-start: .1em }
+.body { flex: 1; min-width: 0; padding-block-start: .1em }
 .label { font-weight: 600 }
-.row > .time { flex: none; max-inline-size: 60% }
+.row > .time { flex: none; max-width: 60% }
 :is(.wait, .off) > .body .label { font-weight: 400; color: var(--_muted) }
-.body .bar { block-size: .375em; margin-block: .3em }
+.body .bar { height: .375em; margin-block: .3em }
 
 summary { font-weight: 600; cursor: pointer }
 details > :last-child { margin-block-start: .6em }
 .lanes { gap: .35em }
 .lane { display: grid; grid-template-columns: minmax(3.5em, 9em) 1fr 5em; gap: .75em; align-items: center }
-.track { position: relative; block-size: .85em; background: var(--_line); border-radius: .25em }
-.span { position: absolute; inset-block: 0; min-inline-size: 3px; background: var(--c); border-radius: inherit }
+.track { position: relative; height: .85em; background: var(--_line); border-radius: .25em }
+.span { position: absolute; inset-block: 0; min-width: 3px; background: var(--c); border-radius: inherit }
 
 .scroller { overflow-x: auto; padding: 2px }
-.as-compact { display: flex; flex-wrap: wrap; gap: .25em .75em; align-items: center }
+.as-compact { contain-intrinsic-size: auto 12em auto 1.6em; display: flex; flex-wrap: wrap; gap: .25em .75em; align-items: center }
 .as-compact .header { display: contents }
-.as-compact .title { flex: 1 1 6em; min-inline-size: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font: inherit }
+.as-compact .title { flex: 1 1 6em; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font: inherit }
 .as-compact .bar { flex: 0 1 6em }
-.as-compact .status { order: 1; flex: none; flex-wrap: nowrap; inline-size: 9.5em; font: inherit; font-variant-numeric: tabular-nums }
+.as-compact .status { order: 1; flex: none; flex-wrap: nowrap; width: 9.5em; font: inherit; font-variant-numeric: tabular-nums }
 .as-compact .cancel { order: 2 }
 .stale :is(.status, .bar, .stage, .node, .edge, .span) { --c: var(--_edge) }
 .stale .status { color: var(--_muted) }
@@ -774,7 +848,7 @@ details > :last-child { margin-block-start: .6em }
 @media (prefers-reduced-motion: reduce) {
   .fill, .stage > .icon { transition: none; animation: none !important }
   .going .fill {
-    inline-size: 100%; transform: none;
+    width: 100%; transform: none;
     background: repeating-linear-gradient(135deg, var(--c) 0 .5em, var(--_line) .5em 1em)
   }
 }

@@ -261,7 +261,9 @@ def main() -> None:
     assert program, "chromium is not installed"
     with element_site() as site, chromium(program) as browser:
         for scheme in ("light", "dark"):
-            page = browser.new_page(viewport=SIZE, color_scheme=scheme, locale="en-GB", timezone_id="UTC")
+            page = browser.new_page(
+                viewport=SIZE, color_scheme=scheme, locale="en-GB", timezone_id="UTC"
+            )
             stage = Stage(page, site.url)
             for name in STATES:
                 stage.show(name)

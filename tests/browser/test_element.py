@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.element_site import ElementSite, element_site
-from tests.browser.states import CUT, NOW, RUNNING, STATES, Stage, State, stage, task
+from tests.browser.states import NOW, RUNNING, STATES, Stage, State, stage, task
 from tests.conftest import require
 from tests.processes import ROOT, wait_until
 
@@ -78,7 +78,9 @@ def put(page: Page, site: ElementSite, **attributes: str) -> Locator:
 
 
 def frame(page: Page) -> None:
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
 
 
 # -- every state -----------------------------------------------------------------------------------
@@ -138,10 +140,15 @@ def test_axe_finds_nothing_in_any_state(open_page, site, scheme):
     for name in STATES:
         for variant in VARIANTS if name in {"running", "reconnecting", "failed"} else ("full",):
             on_stage.show(name, variant)
-            page.evaluate("element.shadowRoot.querySelectorAll('details').forEach((each) => (each.open = true))")
+            page.evaluate(
+                "element.shadowRoot.querySelectorAll('details').forEach((each) => (each.open = true))"
+            )
             frame(page)
             result = page.evaluate("rules => axe.run({ runOnly: rules })", RULES)
-            found += [(name, variant, each["id"], each["nodes"][0]["html"]) for each in result["violations"]]
+            found += [
+                (name, variant, each["id"], each["nodes"][0]["html"])
+                for each in result["violations"]
+            ]
     assert found == []
 
 
@@ -188,12 +195,18 @@ def test_from_right_to_left_everything_is_mirrored(on_stage):
     page.get_by_text("Timeline").click()
     box = lambda selector: page.locator(selector).first.bounding_box()  # noqa: E731
     bar, fill = box("[part~=bar]"), box("[part=fill]")
-    assert fill["x"] == pytest.approx(bar["x"] + 0.52 * bar["width"], abs=2)  # of 48 %, the right end shows
+    assert fill["x"] == pytest.approx(
+        bar["x"] + 0.52 * bar["width"], abs=2
+    )  # of 48 %, the right end shows
     assert box(".stage > .icon")["x"] > box(".stage .label")["x"]
-    nodes = page.locator(".node").evaluate_all("all => all.map((node) => node.getBoundingClientRect().x)")
+    nodes = page.locator(".node").evaluate_all(
+        "all => all.map((node) => node.getBoundingClientRect().x)"
+    )
     assert nodes[0] == max(nodes)
     assert nodes[-1] == min(nodes)
-    lanes = page.locator(".lane .span").evaluate_all("all => all.map((span) => span.getBoundingClientRect().right)")
+    lanes = page.locator(".lane .span").evaluate_all(
+        "all => all.map((span) => span.getBoundingClientRect().right)"
+    )
     assert lanes[0] == max(lanes)
 
 
@@ -295,12 +308,17 @@ def listener(page: Page, site: ElementSite) -> Listener:
 
 def test_a_transition_is_said_once_and_a_tick_never(listener):
     for current in range(212, 230):
-        stages = [each | {"current": current} if each["key"] == "chunk" else each for each in RUNNING["stages"]]
+        stages = [
+            each | {"current": current} if each["key"] == "chunk" else each
+            for each in RUNNING["stages"]
+        ]
         listener.show(RUNNING | {"stages": stages}, 0.1)
     listener.wait(20)
     assert listener.heard() == []
     statuses = ["done", "done", "done", "running", "waiting"]
-    stages = [each | {"status": status} for each, status in zip(RUNNING["stages"], statuses, strict=True)]
+    stages = [
+        each | {"status": status} for each, status in zip(RUNNING["stages"], statuses, strict=True)
+    ]
     listener.show(RUNNING | {"stages": stages})
     assert listener.heard() == ["live: Chunk: Done. Step 4 of 5: Enrich"]
     listener.wait(60)
@@ -310,7 +328,10 @@ def test_a_transition_is_said_once_and_a_tick_never(listener):
 def test_what_happens_quickly_is_said_together(listener):
     keys = "abcdefgh"
     for i, _ in enumerate(keys):
-        stages = [stage(key, "done" if j < i else "running" if j == i else "waiting") for j, key in enumerate(keys)]
+        stages = [
+            stage(key, "done" if j < i else "running" if j == i else "waiting")
+            for j, key in enumerate(keys)
+        ]
         listener.show(RUNNING | {"stages": stages}, 0.2)
     listener.wait(5)
     heard = listener.heard()
@@ -392,7 +413,9 @@ def test_clocks_run_and_stand_still_while_nothing_is_heard(listener):
     before = facts.text_content()
     listener.wait(60)
     assert facts.text_content() == before
-    expect(listener.page.locator("[part=said]")).to_contain_text(re.compile(r"as of 1 min 0\d s ago"))
+    expect(listener.page.locator("[part=said]")).to_contain_text(
+        re.compile(r"as of 1 min 0\d s ago")
+    )
 
 
 def test_clocks_go_by_the_servers_time(listener):
@@ -461,14 +484,35 @@ def test_one_clock_serves_all_elements_and_rests_when_nobody_looks(page, site):
 
 def snapshot(id: str, state: State, seq: int = 1) -> dict[str, Any]:
     told = {key: value for key, value in state.items() if key not in {"link", "server_live"}}
-    return {"id": f"{seq}-1", "type": "snapshot", "task": id, "at": NOW, "v": 1, "state": told | {"task": id}}
+    return {
+        "id": f"{seq}-1",
+        "type": "snapshot",
+        "task": id,
+        "at": NOW,
+        "v": 1,
+        "state": told | {"task": id},
+    }
 
 
 def test_a_task_and_nothing_else_is_enough(page, site):
     site.answers["t1"] = [
         snapshot("t1", RUNNING),
-        {"id": "2-1", "type": "emitted", "task": "t1", "at": NOW, "name": "token", "data": {"text": "hello"}},
-        {"id": "3-1", "type": "finished", "task": "t1", "at": NOW, "status": "succeeded", "result": 1},
+        {
+            "id": "2-1",
+            "type": "emitted",
+            "task": "t1",
+            "at": NOW,
+            "name": "token",
+            "data": {"text": "hello"},
+        },
+        {
+            "id": "3-1",
+            "type": "finished",
+            "task": "t1",
+            "at": NOW,
+            "status": "succeeded",
+            "result": 1,
+        },
     ]
     element = put(page, site, task="t1")
     expect(element.locator("[part~=status]")).to_have_text("Done")
@@ -481,7 +525,14 @@ def test_a_task_and_nothing_else_is_enough(page, site):
 def test_an_event_of_the_tasks_own_may_be_put_into_words(page, site):
     site.answers["t1"] = [
         snapshot("t1", RUNNING),
-        {"id": "2-1", "type": "emitted", "task": "t1", "at": NOW, "name": "token", "data": {"text": "hello"}},
+        {
+            "id": "2-1",
+            "type": "emitted",
+            "task": "t1",
+            "at": NOW,
+            "name": "token",
+            "data": {"text": "hello"},
+        },
     ]
     element = put(page, site, task="t1")
     expect(element.locator("[part=event]")).to_have_text("")
@@ -492,7 +543,9 @@ def test_an_event_of_the_tasks_own_may_be_put_into_words(page, site):
     expect(element.locator("[part=event]")).to_have_text("token: hello")
 
 
-@pytest.mark.parametrize(("status", "words"), [(404, "Not found"), (403, "No access"), (401, "No access")])
+@pytest.mark.parametrize(
+    ("status", "words"), [(404, "Not found"), (403, "No access"), (401, "No access")]
+)
 def test_a_refusal_is_shown_as_what_it_is(page, site, status, words):
     site.answers["t2"] = status
     element = put(page, site, task="t2", cancel="")
@@ -540,7 +593,10 @@ def test_a_state_from_the_server_is_shown_before_anything_is_fetched(page, site)
 
 
 def test_another_task_begins_anew(page, site):
-    site.answers |= {"t5": [snapshot("t5", RUNNING)], "t6": [snapshot("t6", STATES["graph"] | {"title": "six"})]}
+    site.answers |= {
+        "t5": [snapshot("t5", RUNNING)],
+        "t6": [snapshot("t6", STATES["graph"] | {"title": "six"})],
+    }
     element = put(page, site, task="t5")
     expect(element.locator("[part=title]")).to_have_text("invoice-2026-11.pdf")
     page.evaluate("element.task = 't6'")
@@ -577,7 +633,9 @@ def test_a_task_is_cancelled_when_that_is_allowed(page, site):
     assert site.asked.count(("/headway/tasks/t7/cancel", "Bearer secret")) == 1
     page.evaluate("state => (element.state = state)", STATES["cancelled"])
     expect(element.get_by_role("button")).to_have_count(0)
-    assert page.evaluate("element.shadowRoot.activeElement?.className").startswith("base")  # not lost to the page
+    assert page.evaluate("element.shadowRoot.activeElement?.className").startswith(
+        "base"
+    )  # not lost to the page
 
 
 def test_a_cancel_that_is_refused_says_so_and_can_be_tried_again(page, site):
@@ -618,10 +676,16 @@ def test_everything_can_be_reached_and_used_from_the_keyboard_in_order(page, sit
 def test_every_text_can_be_said_otherwise(on_stage, site):
     page = on_stage.page
     on_stage.show("running")
-    names = page.evaluate("import('/headway/static/element.js').then(({ texts }) => Object.keys(texts))")
-    page.evaluate("names => (element.texts = Object.fromEntries(names.map((name) => [name, '¤'])))", names)
+    names = page.evaluate(
+        "import('/headway/static/element.js').then(({ texts }) => Object.keys(texts))"
+    )
+    page.evaluate(
+        "names => (element.texts = Object.fromEntries(names.map((name) => [name, '¤'])))", names
+    )
     for name in STATES:
-        page.evaluate("state => (element.state = state)", STATES[name] | {"title": None, "name": None})
+        page.evaluate(
+            "state => (element.state = state)", STATES[name] | {"title": None, "name": None}
+        )
         frame(page)
         texts = page.evaluate(
             """() => {
@@ -635,7 +699,9 @@ def test_every_text_can_be_said_otherwise(on_stage, site):
             }"""
         )
         told = {each["message"] for each in STATES[name]["stages"] if each.get("message")}
-        told |= {(STATES[name].get("error") or {}).get("message"), STATES[name].get("message")} - {None}
+        told |= {(STATES[name].get("error") or {}).get("message"), STATES[name].get("message")} - {
+            None
+        }
         for text in texts:
             for mine in told:
                 text = text.replace(mine, "")
@@ -690,13 +756,25 @@ def test_what_a_task_says_is_text_and_nothing_else(on_stage, text):
     for status in ("running", "failed", "retrying", "lost", text):
         page.evaluate("state => (element.state = state)", hostile | {"status": status})
         frame(page)
-        assert page.locator("[part=title]").evaluate("node => node.textContent") == text.replace("\x00", "\x00")
+        assert page.locator("[part=title]").evaluate("node => node.textContent") == text.replace(
+            "\x00", "\x00"
+        )
         assert page.evaluate("element.shadowRoot.querySelectorAll('*').length") <= clean
-        assert page.evaluate("element.shadowRoot.querySelectorAll('script, img, iframe, a, [style*=url]').length") == 0
+        assert (
+            page.evaluate(
+                "element.shadowRoot.querySelectorAll('script, img, iframe, a, [style*=url]').length"
+            )
+            == 0
+        )
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    keyed = [each | {"key": f"{text}{i}" if i else text, "needs": []} for i, each in enumerate(hostile["stages"])]
+    keyed = [
+        each | {"key": f"{text}{i}" if i else text, "needs": []}
+        for i, each in enumerate(hostile["stages"])
+    ]
     keyed[1]["needs"] = [text, "nobody"]
-    page.evaluate("state => (element.state = state)", hostile | {"status": "running", "stages": keyed})
+    page.evaluate(
+        "state => (element.state = state)", hostile | {"status": "running", "stages": keyed}
+    )
     frame(page)
     expect(page.locator("[part~=stage]")).to_have_count(8)
     assert page.evaluate("globalThis.got") is None
@@ -705,7 +783,12 @@ def test_what_a_task_says_is_text_and_nothing_else(on_stage, text):
 def test_a_graph_that_goes_in_a_circle_is_drawn_all_the_same(on_stage):
     page = on_stage.page
     on_stage.show("graph")
-    stages = [stage("a", needs=["c"]), stage("b", needs=["a"]), stage("c", needs=["b"]), stage("d", needs=["d"])]
+    stages = [
+        stage("a", needs=["c"]),
+        stage("b", needs=["a"]),
+        stage("c", needs=["b"]),
+        stage("d", needs=["d"]),
+    ]
     page.evaluate("state => (element.state = state)", task("running", *stages))
     expect(page.locator(".node")).to_have_count(4)
     expect(page.locator(".edge")).to_have_count(2)
@@ -716,8 +799,13 @@ def test_stages_that_go_or_change_places_keep_their_nodes(on_stage):
     on_stage.show("running")
     page.evaluate("globalThis.rows = [...element.shadowRoot.querySelectorAll('.stage')]")
     stages = RUNNING["stages"]
-    page.evaluate("state => (element.state = state)", RUNNING | {"stages": [stages[2], stages[0], stage("new")]})
-    expect(page.locator("[part~=stage]")).to_have_text([re.compile("^Chunk"), re.compile("^Upload"), re.compile("^New")])
+    page.evaluate(
+        "state => (element.state = state)",
+        RUNNING | {"stages": [stages[2], stages[0], stage("new")]},
+    )
+    expect(page.locator("[part~=stage]")).to_have_text(
+        [re.compile("^Chunk"), re.compile("^Upload"), re.compile("^New")]
+    )
     assert page.evaluate(
         "[...element.shadowRoot.querySelectorAll('.stage')].map((row) => rows.indexOf(row))"
     ) == [2, 0, -1]
@@ -738,50 +826,67 @@ def test_it_can_be_imported_where_there_is_no_page():
 
 # -- many ------------------------------------------------------------------------------------------
 
-MANY = """async ([count, variant, state, seconds]) => {
-  const longest = { ms: 0, count: 0 };
-  new PerformanceObserver((list) => {
-    for (const { duration } of list.getEntries()) {
-      longest.ms = Math.max(longest.ms, duration);
-      longest.count++;
-    }
-  }).observe({ type: "longtask" });
+BUILD = """async ([count, variant, state]) => {
   const main = document.querySelector("main");
-  main.replaceChildren();
-  const all = Array.from({ length: count }, (_, i) => {
+  globalThis.all = Array.from({ length: count }, () => {
     const element = document.createElement("headway-progress");
     element.setAttribute("variant", variant);
     element.setAttribute("quiet", "");
+    element.state = state;
     main.append(element);
     return element;
   });
+  await new Promise((done) => setTimeout(done, 2000));
+}"""
+UPDATE = """async ([state, seconds]) => {
   let frames = 0;
-  const count_frame = () => { frames++; requestAnimationFrame(count_frame); };
-  requestAnimationFrame(count_frame);
+  const frame = () => { frames++; requestAnimationFrame(frame); };
+  requestAnimationFrame(frame);
   let turn = 0;
-  const update = () => {
+  const timer = setInterval(() => {
     turn++;
     for (const element of all) {
       const stages = state.stages.map((stage) => stage.status === "running" ? { ...stage, current: turn % 340 } : stage);
       element.state = { ...state, stages, progress: (turn % 340) / 340, updated_at: Date.now() / 1000 };
     }
-  };
-  update();
-  await new Promise((done) => setTimeout(done, 3000));
-  const built = { ...longest };
-  Object.assign(longest, { ms: 0, count: 0 });
-  frames = 0;
-  const timer = setInterval(update, 100);
+  }, 100);
   await new Promise((done) => setTimeout(done, seconds * 1000));
   clearInterval(timer);
-  return { built, longest, fps: Math.round(frames / seconds), turns: turn };
+  return { frames_per_second: Math.round(frames / seconds), updates: turn * all.length };
 }"""
 
 
+def tasks_of(trace: bytes) -> list[dict[str, Any]]:
+    """What the page's main thread did, without a break, from a trace."""
+    events = json.loads(trace)["traceEvents"]
+    mains = {
+        (each["pid"], each["tid"])
+        for each in events
+        if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"
+    }
+    return [
+        each
+        for each in events
+        if each["name"].endswith("RunTask")
+        and "tdur" in each
+        and (each["pid"], each["tid"]) in mains
+    ]
+
+
 @pytest.mark.parametrize("variant", ["compact", "full"])
-def test_five_hundred_of_them_stay_smooth(page, site, variant, record_property):
+def test_five_hundred_of_them_stay_smooth(browser, page, site, variant, record_property):
+    """Ten updates a second each. By the thread's own time: what else the machine does is not theirs."""
     page.goto(site.url)
-    measured = page.evaluate(MANY, [500, variant, RUNNING, 5])
-    print(variant, measured)
-    record_property(variant, measured)
-    assert measured["longest"]["ms"] < 50
+    page.evaluate(BUILD, [500, variant, RUNNING])
+    browser.start_tracing(page=page, categories=["toplevel"])
+    seen = page.evaluate(UPDATE, [RUNNING, 4])
+    tasks = tasks_of(browser.stop_tracing())
+    for name, field in [("longest_task_ms", "tdur"), ("longest_task_wall_ms", "dur")]:
+        seen[name] = round(max(each[field] for each in tasks) / 1000)
+    print(variant, seen)
+    record_property(variant, seen)
+    assert seen["longest_task_ms"] < 50
+    drawn = page.evaluate(
+        "all.map((each) => each.shadowRoot.querySelector('.bar').getAttribute('aria-valuetext'))"
+    )
+    assert len(set(drawn)) <= 2  # nobody is left behind

@@ -21,10 +21,12 @@ async function begin(test, { script = [], always = null, ...options } = {}) {
   const watched = client.watch("a");
   const links = [];
   const delays = [];
+  let waiting = null;
   const stop = watched.subscribe(() => {
     const { link, retry_in_ms } = watched.getSnapshot();
     if (links.at(-1) !== link) links.push(link);
-    if (retry_in_ms !== null && delays.at(-1) !== retry_in_ms) delays.push(retry_in_ms);
+    if (retry_in_ms !== null && waiting === null) delays.push(retry_in_ms);
+    waiting = retry_in_ms;
   });
   test.after(() => {
     stop();

@@ -1,6 +1,7 @@
 """The site: somebody logs in, starts a conversion, and the page asks every second how far it is."""
 
 from flask import Flask, abort, render_template, session
+
 from headway.flask import Headway
 
 from .tasks import convert

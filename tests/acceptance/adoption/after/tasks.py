@@ -3,8 +3,9 @@
 import os
 import time
 
-import headway.celery
 from celery import Celery
+
+import headway.celery
 from headway import staged, track
 
 app = Celery("tasks", broker=os.environ["BROKER_URL"], backend=os.environ["BROKER_URL"])
