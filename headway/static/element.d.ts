@@ -1,4 +1,7 @@
+import type { Token } from "./types.js";
 export type Texts = Record<string, string | ((values: any) => unknown)>;
+/** @import { Make, Nodes } from "./nodes.js" */
+/** @import { Stage, Token, Watch } from "./types.js" */
 /** @typedef {Record<string, string | ((values: any) => unknown)>} Texts */
 /** All that is said. A text has {places} for values, or is a function of them. @type {Texts} */
 export declare const texts: Texts;
@@ -22,13 +25,14 @@ export declare class HeadwayProgress extends HeadwayProgress_base {
     constructor();
     connectedCallback(): void;
     disconnectedCallback(): void;
-    attributeChangedCallback(name: any, before: any, now: any): void;
+    /** @param {string} _ @param {string | null} before @param {string | null} now */
+    attributeChangedCallback(_: string, before: string | null, now: string | null): void;
     /** The task's id. @type {string | null} */
     get task(): string | null;
     set task(task: string | null);
-    /** Sent with requests, or a function that returns it. @type {import("./types.js").Token | undefined} */
-    get token(): import("./types.js").Token | undefined;
-    set token(token: import("./types.js").Token | undefined);
+    /** Sent with requests, or a function that returns it. @type {Token | undefined} */
+    get token(): Token | undefined;
+    set token(token: Token | undefined);
     /** Where the blueprint is. @type {string | undefined} */
     get base(): string | undefined;
     /** @type {"full" | "stepper" | "bar" | "compact"} */

@@ -5,7 +5,7 @@ import { formatCount, formatDuration, formatEta, isEnded, watch, words } from ".
 import { attrs, css, icon, look, maker, sheet, toneOf, write } from "./nodes.js";
 
 /** @import { Make, Nodes } from "./nodes.js" */
-/** @import { Stage, Token, Watch, Watched } from "./types.js" */
+/** @import { Stage, Token, Watch } from "./types.js" */
 
 // -- words ---------------------------------------------------------------------------------------------------
 
@@ -156,6 +156,7 @@ const MOST_NODES = 200; // stages; more make no picture
 
 const EMPTY = { status: "queued", confirmed: true, attempt: 1, stages: [], link: "open", server_live: true, clock_offset: 0 };
 const NOTHING = { ...EMPTY, confirmed: false, link: "connecting" };
+/** @type {Record<string, string>} */
 const REFUSALS = { unauthorized: "unauthorized", forbidden: "forbidden", not_found: "unknown", gone: "unknown" };
 const SHOWN = {
   compact: ["header", "bar"],
@@ -219,31 +220,44 @@ function buildLane(lane) {
 }
 
 class View {
+  /** @type {any} */
+  state = NOTHING;
+  /** @type {Nodes} */
+  n = {};
+  /** @type {Map<string, Nodes>} */
+  rows = new Map();
+  /** @type {Map<string, Nodes>} */
+  lanes = new Map();
+  variant = "";
+  now = 0; // of the server
+  cut = false; // for so long that it shows
+  cutAt = 0;
+  gapAt = 0;
+  phase = "";
+  title = "";
+  step = "";
+  percent = "";
+  left = { text: "", at: 0, seconds: 0 };
+  told = ""; // of the task's own last event
+  said = ""; // in the notice
+  /** What was drawn when it was last listened to. @type {any} */
+  heard = null;
+  mark = 0; // the last quarter that was said
+  markAt = 0;
+  /** @type {string[]} */
+  unsaid = [];
+  spokeAt = 0;
+  speaking = 0;
+
   /** @param {HeadwayProgress} host @param {ShadowRoot} root */
   constructor(host, root) {
     this.host = host;
     this.root = root;
-    this.spokeAt = this.speaking = this.now = 0;
-    /** @type {any} */
-    this.state = NOTHING;
-    this.forget();
   }
 
   /** Begin with another task. */
   forget() {
-    this.state = NOTHING;
-    /** @type {Nodes} */
-    this.n = {};
-    /** @type {any} */
-    this.heard = null;
-    this.cutAt = this.gapAt = this.mark = this.markAt = 0;
-    this.left = { text: "", at: 0, seconds: 0 };
-    this.told = this.phase = this.said = this.title = this.step = this.percent = "";
-    this.cut = false;
-    /** @type {string[]} */
-    this.unsaid = [];
-    this.rows = new Map();
-    this.lanes = new Map();
+    Object.assign(this, new View(this.host, this.root));
   }
 
   /** Show this from the next frame on. @param {any} state */
@@ -284,9 +298,7 @@ class View {
     const { variant } = host;
     /** @type {Nodes} */
     const n = (this.n = {});
-    this.variant = variant;
-    this.rows = new Map();
-    this.lanes = new Map();
+    Object.assign(this, { variant, rows: new Map(), lanes: new Map() });
     const make = maker(n);
     /** @param {string} name @param {Element} inside */
     const fold = (name, inside) => {
@@ -433,8 +445,8 @@ class View {
     const seconds = Math.max(0, s.remaining - (now - s.updated_at));
     const passed = now - left.at;
     const grew = seconds > 1.2 * (left.seconds - passed);
-    if (!said) this.left = { text: "", at: 0 };
-    else if (passed >= (grew ? 2 : 1) * LEFT_EVERY) {
+    if (!said) return "";
+    if (passed >= (grew ? 2 : 1) * LEFT_EVERY) {
       this.left = { text: this.t("left", { time: this.t("roughly", { seconds }) }), at: now, seconds };
     }
     return this.left.text;
@@ -480,11 +492,12 @@ class View {
     const from = Math.min(...begun.map(({ started_at }) => started_at));
     const whole = Math.max(...begun.map(endOf)) - from || 1;
     keyed(n.lanes, this.lanes, begun, buildLane, (lane, stage) => {
+      const start = stage.started_at ?? from;
       look(lane.span, "span", stage.status);
       write(lane.label, this.label(stage));
-      write(lane.time, this.time(stage.started_at, stage.finished_at ?? s.finished_at));
-      css(lane.span, "inset-inline-start", `${((stage.started_at - from) / whole) * 100}%`);
-      css(lane.span, "inline-size", `${((endOf(stage) - stage.started_at) / whole) * 100}%`);
+      write(lane.time, this.time(start, stage.finished_at ?? s.finished_at));
+      css(lane.span, "inset-inline-start", `${((start - from) / whole) * 100}%`);
+      css(lane.span, "inline-size", `${((endOf(stage) - start) / whole) * 100}%`);
     });
   }
 
@@ -547,7 +560,7 @@ class View {
     this.unsaid = last ? news : [...this.unsaid, ...news];
     if (!this.unsaid.length || this.speaking) return;
     const speak = () => {
-      write(this.n.live, this.unsaid.slice(-3).join(". "));
+      if (this.n.live) write(this.n.live, this.unsaid.slice(-3).join(". "));
       this.unsaid = [];
       this.speaking = 0;
       this.spokeAt = wall();
@@ -657,7 +670,7 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? /** @type {typeo
   }
   set texts(own) {
     this.#texts = Object.setPrototypeOf({ ...own }, HeadwayProgress.texts);
-    this.#view.left = { text: "", at: 0 };
+    this.#view.left.at = 0;
     later(this.#view);
   }
 

@@ -890,3 +890,30 @@ def test_five_hundred_of_them_stay_smooth(browser, page, site, variant, record_p
         "all.map((each) => each.shadowRoot.querySelector('.bar').getAttribute('aria-valuetext'))"
     )
     assert len(set(drawn)) <= 2  # nobody is left behind
+
+
+WEIGH = """
+import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { minify } from "terser";
+const [folder, ...names] = process.argv.slice(1);
+const read = (name) => readFileSync(`${folder}/${name}`, "utf8");
+const whole = names.map(read).join("\\n").replace(/^import .*;$/gm, "").replace(/^export (?!class|function drawGraph)/gm, "");
+const { code } = await minify(whole, { module: true, ecma: 2022, compress: { passes: 3 } });
+console.log(gzipSync(code, { level: 9 }).length + gzipSync(read("headway.css"), { level: 9 }).length);
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "most"),
+    [(["nodes.js", "element.js"], 10_000), (["nodes.js", "element.js", "graph.js"], 11_500)],
+    ids=["at first", "with a graph"],
+)
+def test_a_bundle_with_its_stylesheet_stays_small(names, most):
+    node, tests = require("node"), ROOT / "tests/js"
+    if not (tests / "node_modules/terser").exists():
+        pytest.skip("terser is not installed: npm --prefix tests/js ci")
+    command = [node, "--input-type=module", "-e", WEIGH, str(ROOT / "headway/static"), *names]
+    weighed = subprocess.run(command, cwd=tests, capture_output=True, text=True, timeout=60, check=True)
+    print(int(weighed.stdout), "bytes")
+    assert int(weighed.stdout) < most
