@@ -914,6 +914,8 @@ def test_a_bundle_with_its_stylesheet_stays_small(names, most):
     if not (tests / "node_modules/terser").exists():
         pytest.skip("terser is not installed: npm --prefix tests/js ci")
     command = [node, "--input-type=module", "-e", WEIGH, str(ROOT / "headway/static"), *names]
-    weighed = subprocess.run(command, cwd=tests, capture_output=True, text=True, timeout=60, check=True)
+    weighed = subprocess.run(
+        command, cwd=tests, capture_output=True, text=True, timeout=60, check=True
+    )
     print(int(weighed.stdout), "bytes")
     assert int(weighed.stdout) < most
