@@ -18,14 +18,14 @@ MOST_CHANGED_LINES = 15
 
 
 def changed_lines() -> list[str]:
-    """Lines that are new or different; those that could be deleted are no work."""
+    """Lines that are new or different; blank ones, and those that could be deleted, are no work."""
     changed = []
     for after in sorted((FOLDER / "after").rglob("*.*")):
         if after.suffix not in (".py", ".html"):
             continue
         before = FOLDER / "before" / after.relative_to(FOLDER / "after")
         compared = difflib.ndiff(before.read_text().splitlines(), after.read_text().splitlines())
-        changed += [line for line in compared if line.startswith("+ ")]
+        changed += [line for line in compared if line.startswith("+ ") and line[2:].strip()]
     return changed
 
 
