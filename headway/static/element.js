@@ -215,7 +215,7 @@ function buildRow(row) {
 /** @param {Nodes} lane */
 function buildLane(lane) {
   const make = maker(lane);
-  lane.root = make("li", "lane", make("span", "label"), make("span", "track", make("span", "span")), make("span", "time"));
+  lane.root = make("li", "lane", make("span", "label"), make("div", "track", make("div", "span")), make("span", "time"));
   return lane;
 }
 
@@ -358,7 +358,7 @@ class View {
       this.drawGraph();
     }
     this.hear(phase, notice);
-    tick(this, known && !ended && !blind && s.status !== "lost");
+    tick(this, host.isConnected && known && !ended && !blind && s.status !== "lost");
   }
 
   /** @param {string} phase @param {string} notice */
@@ -419,7 +419,7 @@ class View {
     const attempt = s.attempt > 1 && this.t("attempt", { n: s.attempt });
     write(n.facts, phase === "connecting" ? "" : joined(wait, percent, this.variant === "bar" && this.step, attempt, took));
     write(n.remaining, phase === "running" && !this.cut ? this.timeLeft() : "");
-    n.meta.hidden = !n.facts.firstChild && phase === notice;
+    n.meta.hidden = !n.facts.firstChild && (notice !== "" || isEnded(s));
 
     const stage = s.stages.find((/** @type {Stage} */ { key }) => key === error?.stage);
     let note = error?.message ?? error?.type ?? (["lost", "expired"].includes(phase) ? this.t(`${phase}Hint`) : s.message ?? "");
@@ -778,13 +778,15 @@ const CSS = `
   --_ok: var(--headway-ok, light-dark(#15803d, #4ade80));
   --_warn: var(--headway-warn, light-dark(#b45309, #fbbf24));
   --_err: var(--headway-err, light-dark(#b91c1c, #f87171));
-  display: block; color: var(--_text); line-height: 1.5; text-align: start; white-space: normal; overflow-wrap: anywhere;
+  display: block; color: var(--_text); line-height: 1.5; text-align: left; white-space: normal; overflow-wrap: anywhere;
 }
 :host([hidden]), [hidden] { display: none !important }
+:host(:dir(rtl)) { text-align: right }
 :host([data-theme="light"]) { color-scheme: light }
 :host([data-theme="dark"]) { color-scheme: dark }
 * { box-sizing: border-box; margin: 0; padding: 0; font: inherit }
 :empty:is(p, span, ol) { display: none }
+p, span { unicode-bidi: plaintext } /* each text in its own direction, on the side of the page's */
 :focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px }
 .wait { --c: var(--_edge) } .run { --c: var(--_accent) } .ok { --c: var(--_ok) }
 .warn { --c: var(--_warn) } .err { --c: var(--_err) } .off { --c: var(--_muted) }
@@ -799,6 +801,7 @@ const CSS = `
   border: 1px solid var(--_line); border-radius: var(--headway-radius, .75em);
 }
 .header, .notice, .status, .meta { display: flex; flex-wrap: wrap; gap: .25em .75em; align-items: center }
+.header { min-height: 1.9em }
 .title { flex: 1 1 auto; max-width: 100%; font-size: 1.2em; font-weight: 650; line-height: 1.3 }
 .status { gap: .4em; font-weight: 600; color: var(--c) }
 .status.wait { color: var(--_muted) }
@@ -844,6 +847,7 @@ summary { font-weight: 600; cursor: pointer }
 details > :last-child { margin-block-start: .6em }
 .lanes { gap: .35em }
 .lane { display: grid; grid-template-columns: minmax(3.5em, 9em) 1fr 5em; gap: .75em; align-items: center }
+.lane > span { font: inherit }
 .track { position: relative; height: .85em; background: var(--_line); border-radius: .25em }
 .span { position: absolute; inset-block: 0; min-width: 3px; background: var(--c); border-radius: inherit }
 

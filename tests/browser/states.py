@@ -12,6 +12,7 @@ from tests.processes import ROOT
 
 FOLDER = ROOT / "docs/pictures/states"
 SIZE = {"width": 760, "height": 600}
+NARROW = {"width": 320, "height": 600}
 
 NOW = 1_795_270_800.0  # 2026-11-21 14:20 UTC: a Saturday, when the first of these was drawn
 
@@ -238,7 +239,7 @@ SETTLE = """async () => {
   element.texts = {};
   await frame();
   await import("/headway/static/graph.js");
-  await frame();
+  for (let i = 0; i < 3; i++) await frame();
   for (const animation of element.shadowRoot.getAnimations()) {
     if (animation instanceof CSSTransition) animation.finish();
     else {
@@ -271,6 +272,22 @@ def main() -> None:
             for variant in ("stepper", "bar", "compact"):
                 stage.show("running", variant)
                 page.locator("main").screenshot(path=FOLDER / f"{variant}-{scheme}.png")
+            stage.show("graph")
+            page.get_by_text("Timeline").click()
+            page.evaluate(SETTLE)
+            page.locator("main").screenshot(path=FOLDER / f"timeline-{scheme}.png")
+            page.evaluate("document.dir = 'rtl'")
+            page.evaluate(SETTLE)
+            page.locator("main").screenshot(path=FOLDER / f"right-to-left-{scheme}.png")
+            page.evaluate("document.dir = ''")
+            page.set_viewport_size(NARROW)
+            for name in ("reconnecting", "graph"):
+                stage.show(name)
+                page.locator("main").screenshot(path=FOLDER / f"narrow-{name}-{scheme}.png")
+            page.set_viewport_size(SIZE)
+            page.emulate_media(forced_colors="active")
+            stage.show("graph")
+            page.locator("main").screenshot(path=FOLDER / f"forced-colours-{scheme}.png")
             page.close()
     print(FOLDER)
 

@@ -204,10 +204,11 @@ def test_from_right_to_left_everything_is_mirrored(on_stage):
     )
     assert nodes[0] == max(nodes)
     assert nodes[-1] == min(nodes)
+    assert box(".lane .span")["width"] > 5
     lanes = page.locator(".lane .span").evaluate_all(
         "all => all.map((span) => span.getBoundingClientRect().right)"
     )
-    assert lanes[0] == max(lanes)
+    assert lanes[0] == max(lanes) > 0
 
 
 def test_nothing_moves_for_who_wants_no_motion(open_page, site):
@@ -476,7 +477,26 @@ def test_one_clock_serves_all_elements_and_rests_when_nobody_looks(page, site):
     page.evaluate(look, False)
     assert clocks() == 1
     page.evaluate("document.querySelectorAll('headway-progress').forEach((each) => each.remove())")
+    frame(page)
     assert clocks() == 0
+
+
+def test_an_element_that_goes_before_it_is_drawn_leaves_no_clock_behind(page, site):
+    put(page, site)
+    kept = page.evaluate(
+        """async (state) => {
+          const clocks = new Set();
+          const { setInterval: set, clearInterval: clear } = globalThis;
+          globalThis.setInterval = (...args) => { const id = set(...args); clocks.add(id); return id; };
+          globalThis.clearInterval = (id) => { clocks.delete(id); clear(id); };
+          element.state = state;
+          element.remove();
+          for (let i = 0; i < 3; i++) await new Promise((done) => requestAnimationFrame(done));
+          return clocks.size;
+        }""",
+        RUNNING,
+    )
+    assert kept == 0
 
 
 # -- the connection --------------------------------------------------------------------------------

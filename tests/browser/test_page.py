@@ -29,7 +29,7 @@ addEventListener("DOMContentLoaded", () => {
   };
   customElements.whenDefined("headway-progress").then(() => setTimeout(() => {
     for (const element of document.querySelectorAll("headway-progress")) hear(element.shadowRoot);
-    window.listening = true;
+    document.documentElement.dataset.listening = "";
   }, 100));
 });
 """
@@ -190,7 +190,7 @@ def test_a_video_is_made_and_can_be_played(visit: Open) -> None:
     seen.has_ended("Done")
     video = seen.page.locator("video")
     expect(video).to_be_visible()
-    seen.page.wait_for_function("document.querySelector('video').readyState >= 1")
+    expect(seen.page.locator("video")).not_to_have_js_property("readyState", 0)
     assert 7 < video.evaluate("node => node.duration") < 9
     expect(seen.result.locator(".thumbnails img")).to_have_count(6)
     seen.result.get_by_role("button", name="Go to 0:04").click()
@@ -505,7 +505,7 @@ def test_nothing_is_polled_and_nothing_asked_for_after_the_end(visit: Open) -> N
 def test_transitions_are_announced_and_ticks_are_not(visit: Open) -> None:
     seen = visit()
     seen.start_and_open(Stages=2, Steps_in_each=40, Seconds_in_all=8)
-    seen.page.wait_for_function("window.listening")
+    seen.page.locator("html[data-listening]").wait_for(state="attached")
     seen.has_ended("Done")
     seen.page.wait_for_timeout(1600)
     announced = seen.page.evaluate("announced")
