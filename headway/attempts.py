@@ -38,6 +38,7 @@ class LiveStage:
         "_said",
         "current",
         "data",
+        "declared",
         "finished_at",
         "key",
         "label",
@@ -53,6 +54,7 @@ class LiveStage:
 
     def __init__(self, key: str, attempt: "Attempt | None" = None) -> None:
         self.key = key
+        self.declared: object = None  # what it was last declared by
         self.label: str | None = None
         self.unit: str | None = None
         self.weight: float = 1.0
@@ -315,7 +317,10 @@ class Attempt:
             self.close()
 
     def close(self) -> None:
-        self.alive = False
+        """Send what is not told yet; what it is told afterwards is ignored."""
+        with self.lock:
+            self.sample()
+            self.alive = False
         sampler.forget(self)
 
     def forked(self) -> None:
@@ -387,17 +392,19 @@ class Attempt:
 
     def stage_failed_by(self, error: BaseException) -> str | None:
         """The stage an exception that ends the task came out of: one it has failed, or whose loop it left open."""
+        if (failed := stage_of(error)) in self.stages:  # it may have failed another task before
+            return failed
         left_open = [stage.key for stage in self.stages.values() if stage.status == "running"]
-        return stage_of(error) or (left_open[-1] if left_open else None)
+        return left_open[-1] if left_open else None
 
     def _reckon(self, now: float) -> float | None:
         """Bring `progress` and `remaining` up to date. Within an attempt progress never goes back."""
-        records = [stage.record() for stage in self.stages.values()]
-        weights = usual.weights(self.learned, {s.key: s.weight for s in self.stages.values()})
-        whole = events.overall(records, weights)
-        if whole is not None:
-            self.progress = max(self.progress or 0.0, round(whole, 4))
-        self.remaining = usual.remaining(self.learned, records, now)
+        stages = self.stages.values()
+        weights = usual.weights(self.learned, {stage.key: stage.weight for stage in stages})
+        done = usual.progress(stages, weights)
+        if done is not None:
+            self.progress = max(self.progress or 0.0, round(done, 4))
+        self.remaining = usual.remaining(self.learned, stages, now)
         return self.progress
 
     def send(self, event: events.Event) -> None:

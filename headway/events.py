@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -308,23 +307,6 @@ def fold(state: State, event: Event) -> State:
 
 
 _STARTED = ("attempt", "worker", "started_at", "progress", "remaining", "message", "data", "stages")
-
-
-def overall(stages: Sequence[Stage], weights: dict[str, float]) -> float | None:
-    """How much of the task is done, 0 to 1, each stage counting by its weight; None while nothing can be said."""
-    whole = sum(weights.get(stage.key, 1.0) for stage in stages)
-    if not whole:
-        return None
-    return sum(weights.get(stage.key, 1.0) * share(stage) for stage in stages) / whole
-
-
-def share(stage: Stage) -> float:
-    """How much of one stage is done, 0 to 1; 0 while its total is unknown."""
-    if stage.status in ("done", "skipped"):
-        return 1.0
-    if stage.current is None or not stage.total or stage.total < 0:
-        return 0.0
-    return min(1.0, max(0.0, stage.current / stage.total))
 
 
 def encode(value: object) -> bytes:

@@ -251,6 +251,9 @@ def declare(attempt: Attempt, stages: Iterable[stage]) -> None:
 
 
 def _declare(live: LiveStage, declared: stage) -> None:
+    if live.declared is declared:
+        return  # a block enters and leaves by the same object, a loop enters it again and again
+    live.declared = declared
     live.label = declared.label or live.label
     live.unit = declared.unit or live.unit
     live.needs = tuple(map(str, declared.needs)) or live.needs  # type: ignore[arg-type]

@@ -1,15 +1,31 @@
-"""How long stages usually take, and what follows from it: their weights and the time left. Pure."""
+"""How long stages usually take, and what follows from it: their weights, how far the task is, the time left. Pure."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
 from msgspec import Struct
 
-from headway.events import Stage, State, share
+from headway.events import StageStatus, State
 
 KEPT = 20  # durations remembered per stage: enough for quartiles, soon forgetting how it used to be
 ENOUGH = 3  # fewer say nothing
 HEAVIEST = 1e9  # no stage counts more, so that sums stay finite
+
+
+class Measured(Protocol):
+    """A stage, alive or told."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def status(self) -> StageStatus: ...
+    @property
+    def current(self) -> float | None: ...
+    @property
+    def total(self) -> float | None: ...
+    @property
+    def started_at(self) -> float | None: ...
 
 
 class Usual(Struct, frozen=True):
@@ -53,7 +69,19 @@ def weights(learned: Mapping[str, Usual], declared: Mapping[str, float]) -> dict
     return {key: min(HEAVIEST, known.get(key, declared[key] * scale)) for key in declared}
 
 
-def remaining(learned: Mapping[str, Usual], stages: Sequence[Stage], now: float) -> float | None:
+def progress(stages: Collection[Measured], weights: Mapping[str, float]) -> float | None:
+    """How much of what is to be done is done, 0 to 1; None while nothing can be said."""
+    whole = done = 0.0
+    for stage in stages:
+        if stage.status != "skipped":
+            whole += weights[stage.key]
+            done += weights[stage.key] * share(stage)
+    return done / whole if whole else None
+
+
+def remaining(
+    learned: Mapping[str, Usual], stages: Collection[Measured], now: float
+) -> float | None:
     """Seconds until the last stage ends, one after another; None when any that is left is not known well enough."""
     left = 0.0
     for stage in stages:
@@ -67,3 +95,12 @@ def remaining(learned: Mapping[str, Usual], stages: Sequence[Stage], now: float)
         part = share(stage)
         left += spent * (1 - part) / part if part > 0.1 else max(0.0, middle - spent)
     return round(left, 1) if stages else None
+
+
+def share(stage: Measured) -> float:
+    """How much of one stage is done, 0 to 1; 0 while its total is unknown."""
+    if stage.status in ("done", "skipped"):
+        return 1.0
+    if stage.current is None or not stage.total or stage.total < 0:
+        return 0.0
+    return min(1.0, max(0.0, stage.current / stage.total))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from headway import attempts, current, emit, plan, report, stage, track
 from headway.attempts import Attempt
 from headway.errors import Failure
-from headway.events import Emitted, MessageReported, encode
+from headway.events import Emitted, Error, MessageReported, encode
 from headway.testing import capture, run
 from headway.usual import Usual
 from tests.reported import bar, stage_in, statuses, told
@@ -340,6 +340,22 @@ def test_the_last_count_of_a_loop_left_early_is_sent_before_the_end() -> None:
             if n == 7:
                 break
     assert stage_in(heard, "read").current == 7
+
+
+def test_an_attempt_without_a_verdict_tells_the_last_that_was_said() -> None:
+    with capture() as heard, suppress(Ignore), run("read"), stage("read") as read:
+        read.report("the last words", current=7)
+        raise Ignore
+    assert stage_in(heard, "read").message == "the last words"
+
+
+def test_an_exception_that_failed_another_task_before_names_none_of_its_stages() -> None:
+    error = ValueError("kept and raised again")
+    with suppress(ValueError), run(), stage("of another task"):
+        raise error
+    with suppress(ValueError), run() as heard:
+        raise error
+    assert heard.state().error == Error(type="ValueError")
 
 
 def test_when_the_attempt_has_ended_its_verbs_do_nothing() -> None:

@@ -278,39 +278,3 @@ def test_no_payload_makes_decode_raise(payload: bytes) -> None:
 def test_a_payload_that_is_nested_too_deep_decodes_to_none() -> None:
     deep = b"[" * 100_000 + b"]" * 100_000
     assert decode(b'{"type":"emitted","task":"t","at":1,"name":"n","data":' + deep + b"}") is None
-
-
-# -- the bar -------------------------------------------------------------------------------------------------
-
-
-@unhurried
-@given(stages)
-def test_a_share_lies_between_nothing_and_all(stage: Stage) -> None:
-    assert 0.0 <= events.share(stage) <= 1.0
-
-
-@pytest.mark.parametrize(
-    ("stage", "share"),
-    [
-        (Stage(key="k"), 0.0),
-        (Stage(key="k", status="running"), 0.0),
-        (Stage(key="k", status="running", current=3), 0.0),
-        (Stage(key="k", status="running", total=3), 0.0),
-        (Stage(key="k", status="running", current=3, total=0), 0.0),
-        (Stage(key="k", status="running", current=1, total=4), 0.25),
-        (Stage(key="k", status="running", current=5, total=4), 1.0),
-        (Stage(key="k", status="failed", current=1, total=4), 0.25),
-        (Stage(key="k", status="done", current=1, total=4), 1.0),
-        (Stage(key="k", status="skipped"), 1.0),
-    ],
-    ids=repr,
-)
-def test_a_stage_is_as_far_as_its_count_says_until_it_is_over(stage: Stage, share: float) -> None:
-    assert events.share(stage) == share
-
-
-def test_stages_count_by_their_weight_and_by_one_without_one() -> None:
-    done, waiting = Stage(key="a", status="done"), Stage(key="b")
-    assert events.overall([done, waiting], {"a": 3.0}) == 0.75
-    assert events.overall([done, waiting], {"a": 0.0, "b": 0.0}) is None
-    assert events.overall([], {}) is None

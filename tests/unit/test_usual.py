@@ -122,6 +122,50 @@ def test_every_declared_stage_has_a_weight_and_weights_add_up_to_something_finit
     assert sum(weights.values()) < float("inf")
 
 
+# -- progress ------------------------------------------------------------------------------------------------
+
+
+def test_progress_is_what_is_done_of_what_each_stage_weighs() -> None:
+    stages = [done("a", 0, 1), Stage(key="b", status="running", current=1, total=4), Stage(key="c")]
+    assert usual.progress(stages, {"a": 1, "b": 2, "c": 1}) == (1 + 2 / 4) / 4
+
+
+def test_what_is_skipped_is_no_part_of_what_is_to_be_done() -> None:
+    stages = [done("a", 0, 1), Stage(key="b", status="skipped"), Stage(key="c")]
+    assert usual.progress(stages, {"a": 1, "b": 98, "c": 1}) == 0.5
+
+
+@pytest.mark.parametrize("stages", [[], [Stage(key="a")], [Stage(key="b", status="skipped")]])
+def test_where_nothing_weighs_anything_nothing_is_said(stages: list[Stage]) -> None:
+    assert usual.progress(stages, {"a": 0, "b": 1}) is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "share"),
+    [
+        (Stage(key="k"), 0.0),
+        (Stage(key="k", status="running"), 0.0),
+        (Stage(key="k", status="running", current=3), 0.0),
+        (Stage(key="k", status="running", total=3), 0.0),
+        (Stage(key="k", status="running", current=3, total=0), 0.0),
+        (Stage(key="k", status="running", current=1, total=4), 0.25),
+        (Stage(key="k", status="running", current=5, total=4), 1.0),
+        (Stage(key="k", status="failed", current=1, total=4), 0.25),
+        (Stage(key="k", status="done", current=1, total=4), 1.0),
+        (Stage(key="k", status="skipped"), 1.0),
+    ],
+    ids=repr,
+)
+def test_a_stage_is_as_far_as_its_count_says_until_it_is_over(stage: Stage, share: float) -> None:
+    assert usual.share(stage) == share
+
+
+@settings(deadline=None)
+@given(st.one_of(st.none(), st.floats()), st.one_of(st.none(), st.floats()))
+def test_a_share_lies_between_nothing_and_all(current: float | None, total: float | None) -> None:
+    assert 0.0 <= usual.share(Stage(key="k", current=current, total=total)) <= 1.0
+
+
 # -- remaining -----------------------------------------------------------------------------------------------
 
 
