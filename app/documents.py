@@ -21,7 +21,12 @@ def start() -> ResponseReturnValue:
             415,
             "This is no document that can be read here. Send a PDF, a PNG or JPEG picture, or text in UTF-8;"
             " what counts is the content, not the name.",
-            [{"field": "file", "detail": "must be a PDF, PNG, JPEG or UTF-8 text"}],
+            [
+                {
+                    "field": "file",
+                    "detail": "must be a PDF, PNG, JPEG or UTF-8 text by its content, whatever its name",
+                }
+            ],
         )
     with shelf().folder() as place:
         upload = shelf().put(file, place["folder"])

@@ -15,7 +15,7 @@ MOST_SENTENCES = 12
 NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _PATH = re.compile(r"/(?!/)[!-\[\]-~]*")  # one slash first; printable ASCII without a backslash
 
-COMPUTATIONS = ("words", "frequencies", "numbers")
+COMPUTATIONS = ("words", "frequencies", "numbers", "phrases", "names")
 TRANSFORMATIONS = ("lower", "upper", "plain-text", "sort-lines", "summary", "unique-lines")
 
 

@@ -1,4 +1,4 @@
-"""`/graphs`: graphs are stored, shown, and run by id with a prompt."""
+"""`/graphs`: graphs are stored, and run by id with a prompt. What is stored is shown by `pages`."""
 
 from typing import Any
 
@@ -23,17 +23,12 @@ def create() -> ResponseReturnValue:
         raise Problem(422, f"This is no graph that can run: {first}.", faults)
     nodes = [{"params": {}} | node for node in given["nodes"]]
     graph = shelf().keep_graph({"nodes": nodes, "edges": given["edges"]})
-    return {"graph": graph}, 201, {"Location": url_for("graphs.show", graph=graph)}
-
-
-@routes.get("/graphs/<graph>")
-def show(graph: str) -> ResponseReturnValue:
-    return {"graph": graph, **_known(graph)}
+    return {"graph": graph}, 201, {"Location": url_for("pages.graph", graph=graph)}
 
 
 @routes.post("/graphs/<graph>/runs")
 def run(graph: str) -> ResponseReturnValue:
-    known = _known(graph)
+    known = stored(graph)
     given = bodies.json_object()
     rule = (lambda v: bodies.is_text(v, MOST_PROMPT), f"text of 1 to {MOST_PROMPT} characters")
     bodies.refuse(bodies.mistakes(given, {"prompt": rule}, required=["prompt"]))
@@ -50,7 +45,8 @@ def run(graph: str) -> ResponseReturnValue:
         )
 
 
-def _known(graph: str) -> dict[str, Any]:
+def stored(graph: str) -> dict[str, Any]:
+    """The graph of that id, else a Problem."""
     known = shelf().graph(graph)
     if known is None:
         raise Problem(

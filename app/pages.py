@@ -15,12 +15,12 @@ from urllib.parse import quote
 from flask import Blueprint, Response, current_app, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from app import documents, samples, videos
+from app import documents, graph_rules, graphs, problems, samples, videos
 from app.shelf import shelf
 from headway.errors import JournalUnavailable
 from headway.events import SUBJECT_ID, encode
 
-MOST_TASKS = 30  # in the cookie, which has room for 4 KB
+MOST_TASKS = 50  # in the cookie, which has room for 4 KB
 NEW_SECONDS = 60  # a task so young may not have been heard of yet
 
 KINDS = {  # endpoint that starts a task → what is said of it
@@ -121,22 +121,16 @@ def task(task: str) -> ResponseReturnValue:
     )
 
 
-@routes.before_app_request
-def graph() -> ResponseReturnValue | None:
-    """A graph has one address. Who asks for a page gets one; programs get the JSON, which is the graphs' own."""
-    if request.endpoint != "graphs.show" or request.method not in ("GET", "HEAD"):
-        return None
-    if request.accept_mimetypes.best_match(["application/json", "text/html"]) != "text/html":
-        return None
-    name = str((request.view_args or {})["graph"])
-    known = shelf().graph(name)
+@routes.get("/graphs/<graph>")
+def graph(graph: str) -> ResponseReturnValue:
+    """A graph has one address: people get a page, programs the JSON."""
+    if not problems.for_people():
+        return {"graph": graph, **graphs.stored(graph)}, 200, {"Vary": "Accept"}
+    known = shelf().graph(graph)
     if known is None:
         return _page("unknown.html", what="graph", expired=False), 404
-    needs: dict[str, list[str]] = {node["id"]: [] for node in known["nodes"]}
-    for edge in known["edges"]:
-        needs[edge["target"]].append(edge["source"])
-    runs = _rows([each for each in _mine() if each.graph == name])
-    page = _page("graph.html", graph=name, nodes=known["nodes"], needs=needs, rows=runs)
+    needs, runs = graph_rules.needs(known), [each for each in _mine() if each.graph == graph]
+    page = _page("graph.html", graph=graph, nodes=known["nodes"], needs=needs, rows=_rows(runs))
     page.headers["Vary"] = "Accept, Cookie"
     return page
 
@@ -147,8 +141,14 @@ def sample() -> Response:
     return Response(samples.report(), content_type="application/pdf")
 
 
+@routes.get("/samples/report.txt")
+def sample_text() -> Response:
+    """What it says: graphs read it."""
+    return Response(samples.text(), content_type="text/plain; charset=utf-8")
+
+
 def _page(template: str, **values: Any) -> Response:
-    page = Response(render_template(template, **values), content_type="text/html; charset=utf-8")
+    page = Response(render_template(template, **values), content_type=problems.HTML)
     page.headers["Cache-Control"] = "private, no-cache"
     page.headers["Vary"] = "Cookie"
     return page
@@ -181,7 +181,7 @@ def _state(task: str) -> Any:
 
 
 def _rows(mine: list[Mine]) -> list[Row]:
-    """What is known of each. When Redis is away they are shown without it, after one wait and not thirty."""
+    """What is known of each. When Redis is away they are shown without it, after one wait and not fifty."""
     rows, away = [], False
     for each in mine:
         state = None

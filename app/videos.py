@@ -51,7 +51,7 @@ def _uploaded() -> ResponseReturnValue:
             [
                 {
                     "field": "file",
-                    "detail": "must be MP4, MOV, WebM, Matroska, AVI, Ogg or MPEG-TS",
+                    "detail": "must be MP4, MOV, WebM, Matroska, AVI, Ogg or MPEG-TS by its content",
                 }
             ],
         )

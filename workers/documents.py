@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from headway import stage, staged
+from headway import plan, stage, staged
 from headway.errors import Failure
 from workers import language, reading
 from workers.celery import app
@@ -21,11 +21,15 @@ EXCERPT_CHARACTERS = 400
 OCR_TRUST = 0.85  # of text that was read from a picture
 LIMIT_SECONDS = 30 * 60  # no honest document of 20 MB takes that long
 
-EXTRACT = stage("extract", label="Extract text", unit="page", weight=3)
-OCR = stage("ocr", label="Read pictures", unit="page", weight=3)
+EXTRACT = stage("extract", label="Extract text", unit="page")
+OCR = stage("ocr", label="Read pictures", unit="page")
 CHUNK = stage("chunk", label="Cut into chunks", unit="page")
-ENRICH = stage("enrich", label="Find phrases and names", unit="chunk", weight=2)
+ENRICH = stage("enrich", label="Find phrases and names", unit="chunk")
 SCORE = stage("score", label="Judge the result", unit="chunk")
+
+STAGES = (EXTRACT, OCR, CHUNK, ENRICH, SCORE)
+WEIGHTS = {"pdf": (20, 0, 1, 2, 1), "image": (1, 20, 1, 1, 1), "text": (1, 0, 3, 6, 4)}
+SCANNED = 200  # weight of OCR when the first page of a PDF is a picture: the others mostly are, too
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,12 @@ class Chunk:
 
 
 @app.task(name="workers.documents", time_limit=LIMIT_SECONDS)
-@staged(EXTRACT, OCR, CHUNK, ENRICH, SCORE)
+@staged()
 def documents(upload: str, folder: str, address: str, kind: str) -> dict[str, Any]:
     """`kind` is pdf, image or text. A Failure says what is wrong with the document."""
     place = Place.at(folder, address)
+    weighed = zip(STAGES, WEIGHTS[kind], strict=True)
+    plan(*(replace(each, weight=weight) for each, weight in weighed))
     with needed_once(upload) as source:
         pages = extract(source, kind)
         read_pictures(pages)
@@ -62,9 +68,12 @@ def documents(upload: str, folder: str, address: str, kind: str) -> dict[str, An
 
 
 def extract(source: Path, kind: str) -> list[Page]:
-    pages, characters = [], 0
+    pages: list[Page] = []
+    characters = 0
     with EXTRACT as running:
         for page in running.track(reading.opened(source, kind)):
+            if kind == "pdf" and not pages and not page.text:
+                plan(replace(OCR, weight=SCANNED))
             pages.append(page)
             characters += len(page.text)
             running.report(f"{characters:,} characters")

@@ -9,8 +9,11 @@ from workers.celery import app
 from workers.nodes import KINDS, Job, Result
 from workers.places import Place
 
+LIMIT_SECONDS = 30 * 60  # sixty nodes, each with a million characters, take some minutes
 AT_ONCE = 8  # nodes: they mostly wait for others
 SHOWN_CHARACTERS = 600  # of a result's text: sixty of them are one state
+
+UNITS = {"write": "sentence"}  # what a node of that kind counts
 
 
 class Node(TypedDict):
@@ -19,7 +22,7 @@ class Node(TypedDict):
     params: dict[str, Any]
 
 
-@app.task(name="workers.graphs")
+@app.task(name="workers.graphs", time_limit=LIMIT_SECONDS)
 @staged()
 def graphs(
     nodes: list[Node], needs: dict[str, list[str]], prompt: str, folder: str, address: str
@@ -29,7 +32,7 @@ def graphs(
     When a node fails, what depends on it is skipped and the rest still runs. The run then fails as the first
     node did, and that node's stage is named beside the error.
     """
-    plan(*(stage(n["id"], label=f"{n['id']} ({n['kind']})", needs=needs[n["id"]]) for n in nodes))
+    plan(*(stage(n["id"], unit=UNITS.get(n["kind"]), needs=needs[n["id"]]) for n in nodes))
     run = Run(nodes, needs, prompt, Place.at(folder, address))
     run.to_the_end()
     if run.failed:
@@ -85,7 +88,7 @@ class Run:
             inputs = {need: self.results[need] for need in self._needs[node["id"]]}
             job = Job(node["id"], node["params"], self._prompt, inputs, self._place)
             result = KINDS[node["kind"]](job)
-            running.report(data=shown(result))
+            running.report(data={"kind": node["kind"]} | shown(result))
             return result
 
     def _settle(self, node: str, done: Future[Result]) -> None:

@@ -163,20 +163,25 @@ def summary(text: str, most: int) -> list[str]:
 
 def answer(question: str, texts: Iterable[str], most: int) -> Iterator[str]:
     """The sentences that fit the question best, each unlike those before it, found one by one."""
-    asked = set(telling(question))
-    waiting = {s: set(telling(s)) for text in texts for s in sentences(text)}
+    asked = _stems(question)
+    waiting = {s: _stems(s) for text in texts for s in sentences(text)}
     frequency = Counter(term for terms in waiting.values() for term in terms)
+    most_frequent = max(frequency.values(), default=1)
     told: set[str] = set()
 
     def worth(sentence: str) -> float:
         terms = waiting[sentence]
         new = terms - told
-        fits = sum(3.0 / frequency[term] for term in terms & asked) + sum(
-            frequency[term] for term in new
-        ) / (20 * (len(new) + 3))
-        return fits * len(new) / (len(terms) or 1)
+        fits = sum(3 / frequency[term] for term in terms & asked)
+        tells = sum(frequency[term] for term in new) / (4 * most_frequent * (len(new) + 3))
+        return (fits + tells) * len(new) / (len(terms) or 1)
 
     for _ in range(min(most, len(waiting))):
         best = max(waiting, key=worth)
         told |= waiting.pop(best)
         yield best
+
+
+def _stems(text: str) -> set[str]:
+    """Its telling words; one of several things is the same as many."""
+    return {word.rstrip("s") for word in telling(text)}

@@ -17,10 +17,8 @@ from workers.places import Place
 
 Result = dict[str, Any]
 
-MOST_CHARACTERS = (
-    256 * 1024
-)  # of a node's text: joined again and again, texts would grow without end
-MOST_WORDS = 20  # in a table of frequencies
+MOST_CHARACTERS = 1_000_000  # of a text: joined again and again, texts would grow without end
+MOST_ROWS = 20  # in a table of frequencies
 SUMMARY_SENTENCES = 5
 ANSWER_SENTENCES = 5
 SENTENCE_WORDS = 60  # of each that are told: each is an event
@@ -134,7 +132,17 @@ def _words(text: str) -> dict[str, int]:
 
 def _frequencies(text: str) -> dict[str, int]:
     terms = (term[:WORD_CHARACTERS] for term in language.telling(text))
-    return dict(Counter(terms).most_common(MOST_WORDS))
+    return dict(Counter(terms).most_common(MOST_ROWS))
+
+
+def _phrases(text: str) -> dict[str, int]:
+    counted = Counter(language.phrases(text))
+    return {phrase: counted[phrase] for phrase, _ in language.key_phrases(counted, MOST_ROWS)}
+
+
+def _names(text: str) -> dict[str, int]:
+    names = Counter(found.text for found in language.entities(text) if found.kind == "name")
+    return dict(names.most_common(MOST_ROWS))
 
 
 def _numbers(text: str) -> dict[str, float]:
@@ -149,6 +157,8 @@ COMPUTATIONS: Mapping[str, Callable[[str], Mapping[str, float]]] = {
     "words": _words,
     "frequencies": _frequencies,
     "numbers": _numbers,
+    "phrases": _phrases,
+    "names": _names,
 }
 
 TRANSFORMATIONS: Mapping[str, Callable[[str], str]] = {

@@ -12,7 +12,7 @@ from headway.errors import Failure
 # Where the site is, for this machine. A request's Host header must not decide it: anybody can send one.
 SITE = os.environ.get("HEADWAY_SITE") or f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
 WAIT_SECONDS = 10  # for the next bytes, and for all of them
-MOST_BYTES = 256 * 1024
+MOST_BYTES = 1024**2
 CHUNK_BYTES = 16 * 1024
 
 _PATH = re.compile(r"/(?!/)[!-\[\]-~]*")  # one slash first; printable ASCII without a backslash

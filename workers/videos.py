@@ -1,9 +1,10 @@
 """Converts a video for the web, and finds its thumbnails and scenes. All progress is ffmpeg's own."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from headway import plan, stage, staged
+from headway import plan, report, stage, staged
 from headway.errors import Failure
 from workers import ffmpeg
 from workers.celery import app
@@ -16,11 +17,11 @@ THUMBNAILS = 6
 MOST_SCENES = 200  # in the result
 CUT_SCORE = 10  # of scdet's 0 to 100: its own default, which finds cuts and leaves motion alone
 
-GENERATE = stage("generate", label="Generate a sample", unit="second", weight=3)
-PROBE = stage("probe", label="Look into the file")
+GENERATE = stage("generate", label="Generate a sample", unit="second", weight=8)
+PROBE = stage("probe", label="Look into the file", weight=0.2)
 TRANSCODE = stage("transcode", label="Convert to MP4", unit="second", weight=6)
 THUMBS = stage("thumbnails", label="Make thumbnails", unit="picture")
-SCENES = stage("scenes", label="Find scenes", unit="second", weight=2)
+SCENES = stage("scenes", label="Find scenes", unit="second")
 
 _SAMPLE = (
     "testsrc2=s=1280x720:r=25:d={part}[a];"
@@ -80,11 +81,8 @@ def generate(folder: Path, seconds: float) -> str:
     pictures = ["-f", "lavfi", "-i", _SAMPLE.format(part=seconds / 3)]
     tone = ["-f", "lavfi", "-i", f"sine=frequency=330:duration={seconds}"]
     written = [*_H264, "-preset", "ultrafast", "-f", "mov", sample]
-    with GENERATE as running:
-        running.report(current=0, total=seconds)
-        ffmpeg.run(
-            [*pictures, *tone, *written], lambda at: running.report(current=min(at, seconds))
-        )
+    with GENERATE:
+        ffmpeg.run([*pictures, *tone, *written], _counted(seconds))
     return str(sample)
 
 
@@ -130,12 +128,11 @@ def transcode(source: Path, container: str, playable: Path, video: Video) -> Non
     """H.264 and AAC in an MP4 that plays everywhere, from its first bytes on."""
     picked = ["-map", "0:V:0", "-map", "0:a:0?", "-map_metadata", "-1"]
     written = ["-vf", _FIT, *_H264, "-preset", "veryfast", "-c:a", "aac", "-movflags", "+faststart"]
-    with TRANSCODE as running:
-        running.report(current=0, total=video.seconds)
+    with TRANSCODE:
         try:
             ffmpeg.run(
                 [*ffmpeg.upload(source, container), *picked, *written, playable],
-                lambda at: running.report(current=min(at, video.seconds)),
+                _counted(video.seconds),
             )
         except ProgramFailed as error:
             raise Failure("The video is damaged: it cannot be converted.") from error
@@ -157,18 +154,20 @@ def scenes(playable: Path, video: Video) -> list[dict[str, float]]:
     """Where each begins and ends, in seconds."""
     cuts = [0.0]
     with SCENES as running:
-        running.report("1 scene", current=0, total=video.seconds)
+        running.report("1 scene")
 
         def hear(line: str) -> None:
             if at := ffmpeg.cut(line):
                 cuts.append(at)
                 running.report(f"{len(cuts)} scenes")
 
-        ffmpeg.run(
-            ["-i", playable, *_CUTS],
-            lambda at: running.report(current=min(at, video.seconds)),
-            hear,
-        )
+        ffmpeg.run(["-i", playable, *_CUTS], _counted(video.seconds), hear)
     ends = [*cuts[1:], round(video.seconds, 2)]
     spans = zip(cuts, ends, strict=True)
     return [{"start": start, "end": end} for start, end in spans][:MOST_SCENES]
+
+
+def _counted(seconds: float) -> Callable[[float], None]:
+    """What tells the running stage how many of the seconds are done, to the tenth: nobody sees more."""
+    report(current=0, total=round(seconds, 1))
+    return lambda at: report(current=round(min(at, seconds), 1))

@@ -1,6 +1,7 @@
 // Graphs to begin with. Their facts come from this site's own sample report.
 
-const REPORT = "/static/sample.txt";
+const CHAPTERS = "/static/sample.txt";
+const REPORT = "/samples/report.txt"; // the chapters and a log-book of fourteen years
 const node = (id, kind, params = {}) => ({ id, kind, params });
 const edges = (...pairs) => pairs.map((pair) => pair.split(" ")).map(([source, target]) => ({ source, target }));
 
@@ -9,20 +10,23 @@ export const examples = {
     nodes: [
       node("report", "fetch", { path: REPORT }),
       node("site", "fetch", { path: "/" }),
-      node("page-text", "transform", { operation: "plain-text" }),
+      node("names", "compute", { operation: "names" }),
+      node("phrases", "compute", { operation: "phrases" }),
+      node("figures", "compute", { operation: "numbers" }),
       node("summary", "transform", { operation: "summary" }),
-      node("terms", "compute", { operation: "frequencies" }),
-      node("answer", "write", { sentences: 5 }),
+      node("page-text", "transform", { operation: "plain-text" }),
+      node("answer", "write", { sentences: 6 }),
       node("keep", "store"),
     ],
     edges: edges(
-      "site page-text", "report summary", "report terms", "report answer", "page-text answer",
-      "answer keep", "summary keep", "terms keep",
+      "report names", "report phrases", "report figures", "report summary", "site page-text",
+      "report answer", "summary answer", "page-text answer",
+      "names keep", "phrases keep", "figures keep", "answer keep",
     ),
   },
   compare: {
     nodes: [
-      node("report", "fetch", { path: REPORT }),
+      node("report", "fetch", { path: CHAPTERS }),
       node("words", "compute", { operation: "words" }),
       node("figures", "compute", { operation: "numbers" }),
       node("terms", "compute", { operation: "frequencies" }),
@@ -32,7 +36,7 @@ export const examples = {
     edges: edges("report words", "report figures", "report terms", "report answer", "answer shout"),
   },
   own: {
-    nodes: [node("page", "fetch", { path: REPORT }), node("count", "compute", { operation: "words" }), node("answer", "write")],
+    nodes: [node("page", "fetch", { path: CHAPTERS }), node("count", "compute", { operation: "words" }), node("answer", "write")],
     edges: edges("page count", "page answer"),
   },
 };

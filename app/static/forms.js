@@ -1,6 +1,9 @@
 // Sends a form's request, shows how far an upload is, and says beside each field what is wrong with it.
 
+import { formatEta } from "/headway/static/headway.js";
 import { say, size } from "./dom.js";
+
+const [FAR_ENOUGH, LONG_ENOUGH_MS] = [0.02, 1500]; // of an upload: less is no pace to reckon by
 
 /** A refusal: `errors` name fields, as in the site's problem documents. */
 class Refusal extends Error {
@@ -32,8 +35,8 @@ export async function postJson(url, body) {
   return answerOf(answer.status, await answer.text());
 }
 
-/** POST a file. Not with fetch, which cannot tell how far it is. */
-export function postFile(url, file, told) {
+/** POST a file. Not with fetch, which cannot tell how far it is. `told` hears of the bytes that have left, and of all. */
+function postFile(url, file, told, signal) {
   const form = new FormData();
   form.append("file", file);
   return new Promise((resolve, reject) => {
@@ -43,16 +46,31 @@ export function postFile(url, file, told) {
     request.upload.onload = () => told(file.size, file.size);
     request.onload = () => resolve(answerOf(request.status, request.responseText));
     request.onerror = () => reject(new Refusal(navigator.onLine ? "The upload was interrupted. Try again." : "You are offline."));
+    request.onabort = () => reject(new Refusal("The upload was stopped. Nothing was started."));
+    signal.addEventListener("abort", () => request.abort());
     request.send(form);
   });
 }
 
-/** How far the upload is: bytes that have left this machine, and then that the answer is awaited. */
-export function showUpload(form, sent, total) {
+/** Upload a file and show how far it is, with a button that stops it, and then that the answer is awaited. */
+export async function upload(form, file) {
   const box = form.querySelector(".upload");
+  const [bar, said, stop] = [box.querySelector("progress"), box.querySelector("p"), box.querySelector("button")];
+  const stopping = new AbortController();
+  const begun = performance.now();
+  const show = (sent, total) => {
+    bar.value = total ? sent / total : 0;
+    stop.hidden = sent >= total;
+    if (stop.hidden) return say(said, "Uploaded. Starting…");
+    const spent = performance.now() - begun;
+    const known = spent >= LONG_ENOUGH_MS && bar.value >= FAR_ENOUGH;
+    const left = known ? `, ${formatEta((spent / 1000) * (1 / bar.value - 1))} left` : "";
+    say(said, `Uploading: ${size(sent)} of ${size(total)}${left}`);
+  };
+  stop.onclick = () => stopping.abort();
+  show(0, file.size);
   box.hidden = false;
-  box.querySelector("progress").value = total ? sent / total : 0;
-  say(box.querySelector("p"), sent < total ? `Uploading: ${size(sent)} of ${size(total)}` : "Uploaded. Starting…");
+  return postFile(form.action, file, show, stopping.signal);
 }
 
 function clear(form) {

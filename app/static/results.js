@@ -76,8 +76,8 @@ function video({ video, bytes, seconds, source, thumbnails, scenes }) {
 function graph(stages, result) {
   const found = stages.filter(({ data }) => typeof data?.text === "string");
   const last = new Set(result?.last ?? []);
-  return found.map(({ key, label, data }) => make("details", { open: last.has(key) && !data.tokens },
-    make("summary", {}, label ?? key),
+  return found.map(({ key, data }) => make("details", { open: last.has(key) && !data.tokens },
+    make("summary", {}, key, make("span", { class: "kind" }, data.kind)),
     data.url ? make("p", {}, make("a", { href: own(data.url) }, "What was stored"), `, ${size(data.bytes)}`)
       : data.values ? values(data.values) : make("p", { class: "text" }, data.text),
     data.characters && !data.url ? make("p", { class: "quiet" }, `The beginning of ${counted(data.characters, "character")}`) : ""));

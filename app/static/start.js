@@ -1,7 +1,7 @@
 // The start page: each form starts something; a pipeline's task has its own page, the paced one is seen in the list.
 
 import { add } from "./tasks.js";
-import { postFile, postJson, Refusal, showUpload, submit } from "./forms.js";
+import { postJson, Refusal, submit, upload } from "./forms.js";
 import { say, size } from "./dom.js";
 import { examples } from "./examples.js";
 
@@ -15,21 +15,20 @@ function go(kind, { task }) {
 
 // -- documents and videos ------------------------------------------------------------------------------------
 
-async function upload(form, file) {
+async function send(form, file) {
   if (!file) throw new Refusal("", [{ field: "file", detail: "choose a file first" }]);
   const most = Number(form.dataset.most);
   if (file.size > most) {
-    throw new Refusal("", [{ field: "file", detail: `this file has ${size(file.size)}, and at most ${size(most)} are allowed` }]);
+    throw new Refusal("", [{ field: "file", detail: `this file has ${size(file.size)}; at most ${size(most)} are allowed` }]);
   }
-  showUpload(form, 0, file.size);
-  go(form.dataset.kind, await postFile(form.action, file, (sent, total) => showUpload(form, sent, total)));
+  go(form.dataset.kind, await upload(form, file));
 }
 
 const samples = {
   async document(form) {
     const answer = await fetch(form.dataset.sample).catch(() => null);
     if (!answer?.ok) throw new Refusal("The sample could not be fetched. Try again in a moment.");
-    await upload(form, new File([await answer.blob()], "Port Ellery report.pdf"));
+    await send(form, new File([await answer.blob()], "Port Ellery report.pdf"));
   },
   async video(form) {
     go("video", await postJson(form.action, { sample: true }));
@@ -46,7 +45,7 @@ for (const kind of ["document", "video"]) {
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    submit(form, () => upload(form, file.files[0]));
+    submit(form, () => send(form, file.files[0]));
   });
   sample.addEventListener("click", () => submit(form, () => samples[kind](form)));
   file.addEventListener("change", choose);
@@ -60,7 +59,7 @@ for (const kind of ["document", "video"]) {
     if (!dataTransfer.files.length) return;
     file.files = dataTransfer.files;
     choose();
-    submit(form, () => upload(form, file.files[0]));
+    submit(form, () => send(form, file.files[0]));
   });
   choose(); // a browser that comes back remembers the file
 }

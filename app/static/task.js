@@ -1,8 +1,8 @@
 // One task's page: the element shows it, this shows what came of it and all that was said.
 
-import "/headway/static/element.js";
-import { isEnded, parseSSE, watch } from "/headway/static/headway.js";
+import { isEnded, parseSSE } from "/headway/static/headway.js";
 import { make, say } from "./dom.js";
+import { hear } from "./live.js";
 import { draw } from "./results.js";
 
 const MOST_LINES = 500;
@@ -128,9 +128,10 @@ function drawResult() {
   result.lastElementChild.replaceChildren(...parts);
 }
 
-const line = ({ cursor, at, type, name, ...rest }) => {
-  const { task: _, ...more } = rest;
-  const said = JSON.stringify(more);
+const telling = (_, value) => (value === null || value?.length === 0 ? undefined : value);
+
+const line = ({ cursor, at, type, name, task: _, ...more }) => {
+  const said = JSON.stringify(more, telling);
   const when = new Date(at * 1000).toLocaleTimeString(undefined, { hour12: false });
   return `${seqOf(cursor)}  ${when}  ${type === "emitted" ? name : type}  ${said.length > MOST_CHARACTERS ? `${said.slice(0, MOST_CHARACTERS)}…` : said}`;
 };
@@ -151,22 +152,19 @@ function drawLog() {
 
 // -- going ----------------------------------------------------------------------------------------------------
 
-let watching = false;
-const nodeNames = { label: ({ key }) => key }; // without its kind a node's name fits into its box
+let hearing = false;
 
 function show(now) {
   state = now;
   if (now.confirmed) title(now);
   drawResult();
   later();
-  if (!watching) {
-    watching = true;
-    if (!isEnded(now)) watch(task, { baseUrl: element.base, onEvent: take }).subscribe(() => {});
+  if (!hearing) {
+    hearing = true;
+    if (!isEnded(now)) hear(task, take);
   }
   // Words told before this page was here are in the log alone.
-  if (now.name !== "workers.graphs") return;
-  if (element.texts.label !== nodeNames.label) element.texts = nodeNames;
-  if (now.cursor || isEnded(now)) history();
+  if (now.name === "workers.graphs" && (now.cursor || isEnded(now))) history();
 }
 
 element.addEventListener("headway:change", ({ detail }) => show(detail));

@@ -1,10 +1,10 @@
 // The list of this browser's tasks. Its rows are live by themselves, all on one connection.
 
-import "/headway/static/element.js";
+import "./live.js";
 import { isEnded } from "/headway/static/headway.js";
 import { localTimes, make, say } from "./dom.js";
 
-const MOST = 30;
+const MOST = 50;
 const KINDS = { document: "Document", video: "Video", graph: "Agent graph", paced: "Paced task" };
 const OUTCOMES = { succeeded: "Done", failed: "Failed", cancelled: "Cancelled", expired: "Expired" };
 

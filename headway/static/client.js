@@ -188,7 +188,7 @@ export function createClient(options = {}) {
     async function end() {
       let last = getSnapshot();
       for await (last of states());
-      if (!isEnded(last)) throw signal?.reason ?? new DOMException("It was closed.", "AbortError");
+      if (!isEnded(last)) throw signal?.reason ?? new DOMException("closed", "AbortError");
       return last;
     }
 

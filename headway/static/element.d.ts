@@ -18,6 +18,8 @@ export declare class HeadwayProgress extends HeadwayProgress_base {
     static observedAttributes: string[];
     /** What all elements say. @type {Texts} */
     static texts: Texts;
+    /** More options of `watch`, for all elements. @type {import("./types.js").WatchOptions} */
+    static options: import("./types.js").WatchOptions;
     /** Places the nodes of a graph otherwise: see `layered` in graph.js. @type {((stages: readonly any[]) => any) | undefined} */
     static layout: ((stages: readonly any[]) => any) | undefined;
     /** Whether the viewer has asked for the task's end. */

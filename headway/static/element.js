@@ -3,6 +3,7 @@
 
 import { formatCount, formatDuration, formatEta, isEnded, watch, words } from "./headway.js";
 import { attrs, css, icon, look, maker, sheet, toneOf, write } from "./nodes.js";
+import { secondsLeft } from "./words.js";
 
 /** @import { Make, Nodes } from "./nodes.js" */
 /** @import { Stage, Token, Watch } from "./types.js" */
@@ -442,7 +443,7 @@ class View {
     const { now, left, state: s } = this;
     const said = formatEta(s, now);
     if (said === words.over) return this.t("slower");
-    const seconds = Math.max(0, s.remaining - (now - s.updated_at));
+    const seconds = secondsLeft(s, now) ?? 0;
     const passed = now - left.at;
     const grew = seconds > 1.2 * (left.seconds - passed);
     if (!said) return "";
@@ -579,6 +580,8 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? /** @type {typeo
   static observedAttributes = ["task", "token", "url", "base", "variant", "locale", "cancel", "quiet"];
   /** What all elements say. @type {Texts} */
   static texts = texts;
+  /** More options of `watch`, for all elements. @type {import("./types.js").WatchOptions} */
+  static options = {};
   /** Places the nodes of a graph otherwise: see `layered` in graph.js. @type {((stages: readonly any[]) => any) | undefined} */
   static layout;
 
@@ -599,6 +602,7 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? /** @type {typeo
   /** What is watched. @type {unknown[]} */
   #of = [];
   #ended = false;
+  #connecting = false; // soon
 
   constructor() {
     super();
@@ -711,10 +715,13 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? /** @type {typeo
   #changed() {
     if (!this.#view) return;
     later(this.#view);
+    if (this.#connecting) return;
+    this.#connecting = true;
     queueMicrotask(() => this.#connect());
   }
 
   #connect() {
+    this.#connecting = false;
     const { task, base, token } = this;
     const url = this.getAttribute("url") ?? undefined;
     const of = [task, url, base, token];
@@ -727,7 +734,7 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? /** @type {typeo
     if (!same) this.#view.forget();
     this.#of = of;
     const onEvent = (/** @type {any} */ event) => this.#tell(event);
-    const watched = (this.#watch = watch(task ?? "", { baseUrl: base, token, url, initialState: this.#seed(), onEvent }));
+    const watched = (this.#watch = watch(task ?? "", { ...HeadwayProgress.options, baseUrl: base, token, url, initialState: this.#seed(), onEvent }));
     const show = () => this.#show(watched.getSnapshot());
     this.#leave = watched.subscribe(show);
     show();
@@ -736,7 +743,7 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? /** @type {typeo
   /** The state that a server has rendered into the element. */
   #seed() {
     try {
-      return JSON.parse(this.querySelector("script[type='application/json']")?.textContent ?? "");
+      return JSON.parse(this.querySelector("script[type='application/json']")?.textContent ?? "null");
     } catch {
       return null;
     }
@@ -856,6 +863,7 @@ details > :last-child { margin-block-start: .6em }
 .as-compact .header { display: contents }
 .as-compact .title { flex: 1 1 6em; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font: inherit }
 .as-compact .bar { flex: 0 1 6em }
+.as-compact .fill { transition: none } /* each bar that moves is a layer of its own: too many for a long list */
 .as-compact .status { order: 1; flex: none; flex-wrap: nowrap; width: 9.5em; font: inherit; font-variant-numeric: tabular-nums }
 .as-compact .cancel { order: 2 }
 .stale :is(.status, .bar, .stage, .node, .edge, .span) { --c: var(--_edge) }

@@ -68,7 +68,9 @@ const OUTCOMES = { succeeded: "done", failed: "failed", cancelled: "failed", exp
 
 /** What was said in these fields, else the defaults. @param {any} defaults @param {any} said @returns {any} */
 function pick(defaults, said, fields = Object.keys(defaults)) {
-  const picked = Object.fromEntries(fields.map((field) => [field, said?.[field] ?? defaults[field]]));
+  /** @type {any} */
+  const picked = {};
+  for (const field of fields) picked[field] = said?.[field] ?? defaults[field];
   if (picked.error) picked.error = pick(ERROR, picked.error);
   if (picked.stages) picked.stages = Array.from(picked.stages, (stage) => pick(STAGE, stage));
   return picked;

@@ -11,7 +11,8 @@ import { attrs, css, icon, look, maker, shape, sheet, write } from "./nodes.js";
 /** @typedef {Place & { from: Spot[], to: Spot[], wish: number }} Spot */
 
 const SWEEPS = 4;
-const [WIDTH, HEIGHT, RIGHT, DOWN] = [7.5, 3, 9.1, 3.75]; // em: a node, and from one to the next
+const [WIDTH, HEIGHT, DOWN] = [7.5, 3, 3.75]; // em: a node, and from one to the next below it
+const [NEAR, FAR, ROOM] = [9.1, 11.5, 52]; // em: from one column to the next, far apart if all find room
 
 /** Made when first needed: there is no document where a server renders. @type {CSSStyleSheet} */
 let graphStyles;
@@ -101,14 +102,15 @@ export function drawGraph(view, canvas, layout = layered) {
 function layOut({ root }, canvas, { nodes, edges, columns, rows }) {
   graphStyles ??= sheet(GRAPH_CSS);
   if (!root.adoptedStyleSheets.includes(graphStyles)) root.adoptedStyleSheets.push(graphStyles);
-  const [width, height] = [(columns - 1) * RIGHT + WIDTH, (rows - 1) * DOWN + HEIGHT];
+  const right = Math.max(NEAR, Math.min(FAR, ROOM / columns));
+  const [width, height] = [(columns - 1) * right + WIDTH, (rows - 1) * DOWN + HEIGHT];
   canvas.edges = edges.map(({ from, to, through }) => {
     let d = "";
     let end = 0; // of the part that is drawn
     let level = 0;
     for (const place of [nodes.get(from), ...through, nodes.get(to)]) {
       if (!place) continue;
-      const [x, y] = [place.x * RIGHT, place.y * DOWN + HEIGHT / 2];
+      const [x, y] = [place.x * right, place.y * DOWN + HEIGHT / 2];
       const middle = (end + x) / 2;
       d += d ? `L${end} ${level}C${middle} ${level} ${middle} ${y} ${x} ${y}` : `M${x + WIDTH} ${y}`;
       [end, level] = [x + WIDTH, y];
@@ -123,16 +125,18 @@ function layOut({ root }, canvas, { nodes, edges, columns, rows }) {
     const cell = {};
     const make = maker(cell);
     canvas.append(make("div", "node", icon(), make("span", "name"), make("span", "state")));
-    css(cell.node, "inset-inline-start", `${x * RIGHT}em`);
+    css(cell.node, "inset-inline-start", `${x * right}em`);
     css(cell.node, "inset-block-start", `${y * DOWN}em`);
     canvas.cells.set(key, cell);
   }
+  css(canvas, "--width", `${width}`);
   css(canvas, "inline-size", `${width}em`);
   css(canvas, "block-size", `${height}em`);
 }
 
 const GRAPH_CSS = `
-.canvas { position: relative; font-size: .8em }
+.scroller { container-type: inline-size }
+.canvas { position: relative; margin-inline: auto; font-size: clamp(.8em, 100cqi / var(--width), 1em) }
 .edges { position: absolute; width: 100%; height: 100%; fill: none; stroke-width: .1 }
 .edges:dir(rtl) { transform: scaleX(-1) }
 .edge { stroke: var(--c) }

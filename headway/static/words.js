@@ -7,20 +7,23 @@ export const words = {
   units: ["s", "min", "h", "d"],
   few: "a few seconds",
   about: (/** @type {string} */ time) => `about ${time}`,
+  under: (/** @type {string} */ time) => `< ${time}`,
   over: "taking longer than usual",
   of: (/** @type {string} */ current, /** @type {string} */ total) => `${current} of ${total}`,
   count: (/** @type {number} */ n, /** @type {string} */ unit) => (n === 1 ? unit : `${unit}s`),
 };
 
 const SIZES = [1, 60, 3600, 86_400]; // seconds
+const [FAR_ENOUGH, LONG_ENOUGH] = [0.05, 3]; // a share and seconds: less is no pace to reckon by
 const STEPS = [1, 2, 3, 5, 10, 15, 20, 30, 40, 50]; // of seconds: an estimate must not look exact
 
 const known = (/** @type {number} */ seconds) => seconds >= 0 && seconds < Infinity;
 const sizeOf = (/** @type {number} */ seconds) => SIZES.findLastIndex((size) => seconds >= size);
 
-/** "0.4 s", "12 s", "3 min 05 s", "2 h 10 min"; "" for what is unknown. @param {number | null | undefined} seconds */
+/** "< 0.1 s", "0.4 s", "12 s", "3 min 05 s", "2 h 10 min"; "" for what is unknown. @param {number | null | undefined} seconds */
 export function formatDuration(seconds) {
   if (seconds == null || !known(seconds)) return "";
+  if (seconds < 0.05) return words.under(`0.1 ${words.units[0]}`);
   if (seconds < 9.95) return `${seconds.toFixed(1)} ${words.units[0]}`;
   const whole = Math.round(seconds);
   const at = sizeOf(whole);
@@ -57,19 +60,33 @@ export function formatEta(what, now) {
   return lowUnit === unit ? `${low}–${high} ${unit}` : `${low} ${lowUnit} – ${high} ${unit}`;
 }
 
+/**
+ * Seconds until the task's end: what the server says, else, once there is enough to go by, at the pace so far; null when
+ * nobody can say.
+ * @param {State} state @param {number} now
+ */
+export function secondsLeft({ remaining, progress, started_at, updated_at }, now) {
+  const at = updated_at ?? now;
+  const spent = at - (started_at ?? at);
+  if (remaining == null && progress && progress >= FAR_ENOUGH && spent >= LONG_ENOUGH) remaining = spent / progress - spent;
+  return remaining == null ? null : Math.max(0, remaining - (now - at));
+}
+
 /** @param {State} state @param {number} now */
-function left({ status, remaining, updated_at, stages }, now) {
+function left(state, now) {
+  const { status, stages } = state;
   if (status !== "running") return "";
   const late = (/** @type {Stage} */ stage) =>
     stage.status === "running" && stage.expected && now - (stage.started_at ?? now) > stage.expected[1];
-  if (stages.some(late)) return words.over;
-  return remaining == null ? "" : formatEta(Math.max(0, remaining - (now - (updated_at ?? now))));
+  return stages.some(late) ? words.over : formatEta(secondsLeft(state, now));
 }
 
-/** "211 of 340 chunks", "1,204 records", "" where nothing is counted. @param {Partial<Stage>} stage */
+/** "211 of 340 chunks", "1,204 records", "3.5 of 8 seconds", "" where nothing is counted. @param {Partial<Stage>} stage */
 export function formatCount({ current = null, total = null, unit = null }) {
-  if (current == null && total == null) return "";
-  const [said, all] = [current ?? 0, total].map((n) => n?.toLocaleString() ?? "");
+  const whole = total ?? current;
+  if (whole == null) return "";
+  const maximumFractionDigits = Math.abs(whole) < 20 ? 1 : 0;
+  const [said, all] = [current ?? 0, whole].map((n) => n.toLocaleString(undefined, { maximumFractionDigits }));
   const counted = total == null ? said : words.of(said, all);
-  return unit ? `${counted} ${words.count(total ?? current ?? 0, unit)}` : counted;
+  return unit ? `${counted} ${words.count(all === "1" ? 1 : whole, unit)}` : counted;
 }

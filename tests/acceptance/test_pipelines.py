@@ -1,14 +1,17 @@
 """The three pipelines, done for real by a worker and watched through the site."""
 
+import json
 import os
+import re
 import shutil
+import subprocess
 
 import pytest
 from celery import Celery
 
 from tests import paperwork
 from tests.pipelines import Site, site, stage_of, statuses
-from tests.processes import wait_until
+from tests.processes import ROOT, wait_until
 
 TEXT = """The Treaty of Westphalia was signed on 24 October 1648.
 It ended the Thirty Years War. Write to info@example.org about it.
@@ -58,6 +61,17 @@ def test_a_text_is_read_whatever_its_name_claims(running: Site):
     assert state["result"]["kind"] == "text"
     assert state["result"]["confidence"] == 1.0
     assert stage_of(state, "ocr")["status"] == "skipped"
+
+
+@pytest.mark.parametrize("content", [TEXT.encode(), paperwork.pdf(TEXT)], ids=["text", "pdf"])
+def test_what_takes_no_time_moves_no_bar(running: Site, content):
+    started = running.upload("/documents", content)
+    running.end(started)
+    told = [event.data for event in running.story(started) if event.data.get("stage")]
+    ocr = next(n for n, each in enumerate(told) if each["stage"]["status"] == "skipped")
+    assert told[ocr]["progress"] == told[ocr - 1]["progress"] < 0.9
+    begun = next(each for each in told if each["stage"]["status"] == "running")
+    assert begun["progress"] == 0
 
 
 @pytest.mark.parametrize(
@@ -276,6 +290,7 @@ def test_a_worker_does_all_that_the_site_allows(running: Site):
     state = running.graph(nodes, prompt="Seven 7 of 9.5 numbers. <b>Bold</b>")
     assert state["status"] == "succeeded", state["error"]
     assert stage_of(state, "numbers")["data"]["values"]["sum"] == 16.5
+    assert stage_of(state, "numbers")["data"]["kind"] == "compute"
     assert stage_of(state, "plain-text")["data"]["text"].endswith("Bold")
 
 
@@ -293,3 +308,33 @@ def test_no_file_is_served_but_what_tasks_made(running: Site, sample):
         answer = running.client.get(path)
         assert answer.status_code == 404, path
         assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+# -- what the docs say -----------------------------------------------------------------------------
+
+SHELL = (
+    'set -e -o pipefail\ncurl() { command curl --silent --show-error --fail --noproxy "*" "$@"; }\n'
+)
+
+
+@pytest.mark.skipif(
+    shutil.which("curl") is None and "CI" not in os.environ, reason="curl is not installed"
+)
+@pytest.mark.parametrize("example", range(5))
+def test_the_examples_of_the_docs_work(running: Site, sample, example, tmp_path):
+    (tmp_path / "report.pdf").write_bytes(paperwork.pdf(TEXT))
+    video = running.client.get(sample["result"]["video"]).content
+    (tmp_path / "holiday.mov").write_bytes(video)
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/page.md").read_text(), re.DOTALL)
+    assert len(blocks) == 5
+    here = str(running.client.base_url).rstrip("/")
+    script = SHELL + blocks[example].replace("http://127.0.0.1:8000", here)
+    shell = ["bash", "-c", script]
+    ran = subprocess.run(
+        shell, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    last = [line for line in ran.stdout.splitlines() if line.strip()][-1]
+    state = json.loads(last).get("state")
+    if state:  # it was started; the others say how a task is
+        wait_until(lambda: running.client.get(state).json()["status"] == "succeeded", 60, "success")

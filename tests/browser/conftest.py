@@ -1,11 +1,15 @@
 """A real Chromium, and the whole demonstration behind it."""
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.browser.visits import LISTENER, SECONDS, Open, Visit
 from tests.conftest import require
+from tests.pipelines import Site, site
 from tests.processes import RedisServer, Web, Worker
 
 CHROMIUM_OPTIONS = [
@@ -51,3 +55,35 @@ def web(redis_url: str) -> Iterator[Web]:
 def worker(redis_server: RedisServer, redis_url: str) -> Iterator[Worker]:
     with Worker("threads", redis_url) as worker:
         yield worker
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site("prefork", tmp_path_factory.mktemp("data")) as running:
+        yield running
+
+
+@pytest.fixture
+def patience() -> Iterator[None]:
+    expect.set_options(timeout=SECONDS)
+    yield
+    expect.set_options(timeout=5_000)  # Playwright's own
+
+
+@pytest.fixture
+def visit(browser: Browser, running: Site, patience: None) -> Iterator[Open]:
+    """Open a page. When the test is over nothing may have gone wrong in it, unless it was forgiven: browsers
+    say every answer above 399 in the console."""
+    visits: list[tuple[Visit, re.Pattern[str] | None]] = []
+
+    def open_page(path: str = "/", *, forgiving: str | None = None, **options: Any) -> Visit:
+        context = browser.new_context(**options)
+        visit = Visit(context.new_page(), str(running.client.base_url))
+        visits.append((visit, re.compile(forgiving) if forgiving else None))
+        visit.page.add_init_script(LISTENER)
+        return visit.go(path)
+
+    yield open_page
+    for visit, forgiven in visits:
+        visit.page.context.close()
+        assert [each for each in visit.errors if not (forgiven and forgiven.search(each))] == []

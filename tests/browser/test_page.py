@@ -2,134 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, expect
+from playwright.sync_api import expect
 
-from tests.pipelines import Site, site
-from tests.processes import ROOT, RedisServer, Web, Worker
-
-SECONDS = 20_000  # milliseconds that a condition is waited for
-LONG = 90_000  # for a video on a busy machine
-AXE = ROOT / "tests/js/node_modules/axe-core/axe.min.js"
-
-# Texts of the live regions, within and outside of shadows, in the order they were said.
-LISTENER = """
-addEventListener("DOMContentLoaded", () => {
-  window.announced = [];
-  const hear = (root) => {
-    for (const region of root.querySelectorAll("[role=status], [role=alert]")) {
-      new MutationObserver(() => region.textContent && announced.push(region.textContent))
-        .observe(region, { childList: true, characterData: true, subtree: true });
-    }
-  };
-  customElements.whenDefined("headway-progress").then(() => setTimeout(() => {
-    for (const element of document.querySelectorAll("headway-progress")) hear(element.shadowRoot);
-    document.documentElement.dataset.listening = "";
-  }, 100));
-});
-"""
-
-
-class Visit:
-    """A page, and all that its browser said and asked for meanwhile."""
-
-    def __init__(self, page: Page, url: str) -> None:
-        self.page = page
-        self.url = url
-        self.errors: list[str] = []
-        self.requests: list[Request] = []
-        page.set_default_timeout(SECONDS)
-        page.on("request", self._note)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        # violations of the content security policy are said in the console, too
-        page.on("console", lambda said: self._hear(said.type, said.text))
-
-    def _note(self, request: Request) -> None:
-        self.requests.append(request)
-
-    def _hear(self, kind: str, text: str) -> None:
-        if kind == "error":
-            self.errors.append(text)
-
-    def go(self, path: str = "/") -> "Visit":
-        self.page.goto(self.url + path)
-        return self
-
-    def form(self, kind: str) -> Locator:
-        return self.page.locator(f'form[data-kind="{kind}"]')
-
-    def start_paced(self, **fields: object) -> None:
-        """Fill in the form of the paced task and press its button."""
-        for label, value in fields.items():
-            self.form("paced").get_by_label(label.replace("_", " ")).fill(str(value))
-        self.form("paced").get_by_role("button").click()
-
-    def start_and_open(self, **fields: object) -> None:
-        self.start_paced(**fields)
-        self.page.locator("#mine li a").first.click()
-        self.page.wait_for_url("**/tasks/*")
-
-    @property
-    def stages(self) -> Locator:
-        return self.page.locator("headway-progress [part~=stages] > li")
-
-    @property
-    def status(self) -> Locator:
-        return self.page.locator("headway-progress [part~=status]")
-
-    @property
-    def result(self) -> Locator:
-        return self.page.locator("#result")
-
-    def has_ended(self, word: str) -> None:
-        expect(self.status).to_contain_text(word, timeout=LONG)
-
-    def at_task(self) -> None:
-        self.page.wait_for_url("**/tasks/*", wait_until="commit")
-
-    def asked(self) -> list[tuple[str, str]]:
-        return [(each.method, urlsplit(each.url).path) for each in self.requests]
-
-
-Open = Callable[..., Visit]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def patience() -> Iterator[None]:
-    expect.set_options(timeout=SECONDS)
-    yield
-    expect.set_options(timeout=5_000)  # Playwright's own
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site("prefork", tmp_path_factory.mktemp("data")) as running:
-        yield running
-
-
-@pytest.fixture
-def visit(browser: Browser, running: Site) -> Iterator[Open]:
-    """Open a page. When the test is over nothing may have gone wrong in it, unless it was forgiven: browsers
-    say every answer above 399 in the console."""
-    visits: list[tuple[Visit, re.Pattern[str] | None]] = []
-
-    def open_page(path: str = "/", *, forgiving: str | None = None, **options: Any) -> Visit:
-        context = browser.new_context(**options)
-        visit = Visit(context.new_page(), str(running.client.base_url))
-        visits.append((visit, re.compile(forgiving) if forgiving else None))
-        visit.page.add_init_script(LISTENER)
-        return visit.go(path)
-
-    yield open_page
-    for visit, forgiven in visits:
-        visit.page.context.close()
-        assert [each for each in visit.errors if not (forgiven and forgiven.search(each))] == []
-
+from tests.browser.visits import SECONDS, Open
 
 # -- the pipelines, from a click to the result ----------------------------------------------------------------
 
@@ -141,11 +20,11 @@ def test_a_document_is_read_from_a_sample_to_phrases_and_confidence(visit: Open)
     expect(seen.page.get_by_role("heading", level=1)).to_have_text("Port Ellery report.pdf")
     seen.has_ended("Done")
     expect(seen.stages).to_have_count(5)
-    expect(seen.stages.first).to_contain_text("48 of 48 pages")
+    expect(seen.stages.first).to_contain_text("299 of 299 pages")
     expect(seen.stages.nth(1)).to_contain_text("Skipped")
     expect(seen.result).to_contain_text(re.compile(r"\d+% sure"))
     expect(seen.result.get_by_text("Doctor Anna Lindqvist", exact=False).first).to_be_visible()
-    expect(seen.result.get_by_role("link", name="96 chunks")).to_have_attribute(
+    expect(seen.result.get_by_role("link", name="1,195 chunks")).to_have_attribute(
         "href", re.compile(r"^/files/[0-9a-f]{32}/chunks\.json$")
     )
     expect(seen.page).to_have_title("✓ Port Ellery report.pdf · Headway")
@@ -202,10 +81,10 @@ def test_a_graph_is_run_and_answers_word_by_word(visit: Open) -> None:
     seen.form("graph").get_by_role("button").click()
     seen.at_task()
     seen.has_ended("Done")
-    expect(seen.stages).to_have_count(7)
+    expect(seen.stages).to_have_count(9)
     answer = seen.page.locator("#answers .answer p")
     expect(answer).to_contain_text("A tidal turbine works like a windmill under water.")
-    expect(seen.result.locator("summary")).to_have_count(8)  # each node, and the JSON
+    expect(seen.result.locator("summary")).to_have_count(10)  # each node, and the JSON
     told = answer.text_content()
     seen.page.reload()  # it is told again by the log
     expect(answer).to_have_text(told or "")
@@ -237,11 +116,12 @@ def test_a_file_of_the_wrong_type_is_refused_beside_its_field(visit: Open) -> No
     seen = visit(forgiving="415")
     form = seen.form("document")
     field = form.locator("input[type=file]")
+    refusal = "Must be a PDF, PNG, JPEG or UTF-8 text by its content, whatever its name."
     field.set_input_files({"name": "a.pdf", "mimeType": "application/pdf", "buffer": b"PK\3\4\0\0"})
     form.get_by_role("button", name="Read it").click()
-    expect(form.locator(".mistake")).to_have_text("Must be a PDF, PNG, JPEG or UTF-8 text.")
+    expect(form.locator(".mistake")).to_have_text(refusal)
     expect(field).to_have_attribute("aria-invalid", "true")
-    expect(field).to_have_accessible_description("Must be a PDF, PNG, JPEG or UTF-8 text.")
+    expect(field).to_have_accessible_description(refusal)
     expect(field).to_be_focused()
     expect(form.locator(".upload")).to_be_hidden()
 
@@ -337,27 +217,6 @@ def test_a_task_that_is_not_there_has_a_page_that_says_so(visit: Open) -> None:
     expect(seen.form("document")).to_be_visible()
 
 
-def test_a_page_survives_its_server_and_shows_what_came_meanwhile(
-    browser: Browser, tmp_path: Path
-) -> None:
-    with RedisServer() as redis, Worker("prefork", redis.url), Web(redis.url) as web:
-        context = browser.new_context()
-        seen = Visit(context.new_page(), web.url).go()
-        seen.start_and_open(Stages=2, Steps_in_each=20, Seconds_in_all=5)
-        expect(seen.stages.first).to_contain_text(re.compile(r"[3-9] of 20"))
-        web.kill()
-        notice = seen.page.locator("headway-progress [part~=said]")
-        expect(notice).to_contain_text("Live updates interrupted")
-        expect(seen.stages.first).to_contain_text("of 20")  # what was known stays
-        seen.page.context.set_offline(True)
-        expect(notice).to_contain_text("You are offline")
-        web.start()
-        seen.page.context.set_offline(False)
-        seen.has_ended("Done")
-        expect(notice).to_be_hidden()
-        context.close()
-
-
 # -- coming back ----------------------------------------------------------------------------------------------
 
 
@@ -388,7 +247,7 @@ def test_my_tasks_are_live_on_one_connection_and_survive_a_reload(visit: Open) -
     seen = visit()
     expect(seen.page.get_by_text("Nothing yet")).to_be_visible()
     for number in (2, 3, 4):
-        seen.start_paced(Stages=number, Steps_in_each=20, Seconds_in_all=8)
+        seen.start_paced(Stages=number, Steps_in_each=20, Seconds_in_all=4)
         expect(seen.page.locator("#mine li")).to_have_count(number - 1)
     expect(seen.page.get_by_text("Nothing yet")).to_be_hidden()
     rows = seen.page.locator("#mine li")
@@ -583,34 +442,3 @@ def test_pages_fit_a_narrow_screen(visit: Open) -> None:
     seen.go()
     expect(seen.page.locator("#mine li")).to_have_count(1)
     assert seen.page.evaluate(width) <= 320
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_wrong(visit: Open, scheme: Any) -> None:
-    if not AXE.exists():
-        pytest.skip("axe-core is not installed: npm --prefix tests/js install")
-    seen = visit(color_scheme=scheme, bypass_csp=True, forgiving="404", reduced_motion="reduce")
-    assert violations(seen.page) == []
-    seen.form("document").get_by_role("button", name="Use a sample").click()
-    seen.at_task()
-    seen.has_ended("Done")
-    seen.page.get_by_text("Event log").click()
-    expect(seen.page.locator("#log li").first).to_be_visible()
-    assert violations(seen.page) == []
-    seen.go().form("graph").get_by_role("button").click()
-    seen.at_task()
-    seen.has_ended("Done")
-    assert violations(seen.page) == []
-    seen.page.get_by_role("link", name="The graph, to run it again").click()
-    expect(seen.page.locator("#drawing [part~=node]").first).to_be_visible()
-    assert violations(seen.page) == []
-    assert violations(seen.go().page) == []
-    assert violations(seen.go("/tasks/nobody").page) == []
-
-
-def violations(page: Page) -> list[Any]:
-    page.add_script_tag(path=AXE)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        (each["id"], [node["target"] for node in each["nodes"]]) for each in found["violations"]
-    ]

@@ -10,7 +10,9 @@ const said = (format, examples) => {
 
 test("durations", () => {
   said(formatDuration, [
-    [0, "0.0 s"],
+    [0, "< 0.1 s"],
+    [0.049, "< 0.1 s"],
+    [0.05, "0.1 s"],
     [0.44, "0.4 s"],
     [9.94, "9.9 s"],
     [9.96, "10 s"],
@@ -76,6 +78,17 @@ test("what is left of a task, now", () => {
   assert.equal(formatEta({ ...running, status: "queued" }, 1000), "");
 });
 
+test("what is left when nobody knows how long it usually takes is reckoned by the pace so far", () => {
+  const paced = { ...initialState("a"), status: "running", started_at: 1000, updated_at: 1010, progress: 0.25 };
+  assert.equal(formatEta(paced, 1010), "about 30 s");
+  assert.equal(formatEta(paced, 1020), "about 20 s");
+  assert.equal(formatEta({ ...paced, remaining: 600 }, 1010), "about 10 min");
+  assert.equal(formatEta({ ...paced, progress: null }, 1010), "");
+  assert.equal(formatEta({ ...paced, progress: 0.04 }, 1010), "", "too little is done");
+  assert.equal(formatEta({ ...paced, started_at: 1008 }, 1010), "", "it has just begun");
+  assert.equal(formatEta({ ...paced, started_at: null }, 1010), "");
+});
+
 test("a task whose stage takes longer than usual says that, and no number", () => {
   const stage = { key: "read", status: "running", started_at: 1000, expected: [20, 40] };
   const state = { ...initialState("a"), status: "running", remaining: 5, updated_at: 1000, stages: [stage] };
@@ -97,6 +110,9 @@ test("counts", () => {
     [{ current: 3, total: null, unit: "page" }, "3 pages"],
     [{ current: 3, total: 12 }, "3 of 12"],
     [{ current: null, total: 12, unit: "page" }, "0 of 12 pages"],
+    [{ current: 3.5294, total: 8.04, unit: "second" }, "3.5 of 8 seconds"],
+    [{ current: 0.25, total: 1.04, unit: "second" }, "0.3 of 1 second"],
+    [{ current: 12.5, total: 61.2, unit: "second" }, "13 of 61 seconds"],
     [{ current: null, total: null, unit: "page" }, ""],
     [{}, ""],
   ]);

@@ -56,7 +56,10 @@ def test_a_document_is_known_by_its_content_and_sent_on(client, sent, content, k
 def test_anything_else_is_refused_whatever_it_is_called(client, sent, shared_folder, content):
     problem = problem_of(upload(client, content, "document.pdf"), 415)
     assert problem["errors"] == [
-        {"field": "file", "detail": "must be a PDF, PNG, JPEG or UTF-8 text"}
+        {
+            "field": "file",
+            "detail": "must be a PDF, PNG, JPEG or UTF-8 text by its content, whatever its name",
+        }
     ]
     assert sent == []
     assert not shared_folder.exists()

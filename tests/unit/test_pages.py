@@ -104,9 +104,9 @@ def test_the_cookie_is_signed_and_not_for_scripts_or_other_sites(client, sent):
     assert client.get("/tasks").json == {"tasks": []}
 
 
-def test_thirty_tasks_fit_into_the_cookie_newest_first(client, monkeypatch, shared_folder):
+def test_fifty_tasks_fit_into_the_cookie_newest_first(client, monkeypatch, shared_folder):
     graph = client.post("/graphs", json=GRAPH).json["graph"]
-    ids = [str(uuid4()) for _ in range(40)]
+    ids = [str(uuid4()) for _ in range(60)]
     coming = iter(ids)
     monkeypatch.setattr(
         pages.documents.tasks.celery,
@@ -189,8 +189,26 @@ def test_a_graph_has_a_page_for_people_and_json_for_programs(client):
     assert page.content_type.startswith("text/html")
     assert "Accept" in page.headers["Vary"]
     assert '<th scope="row">answer</th><td>write</td><td>page</td>' in page.text
-    for accept in ("*/*", "application/json"):
-        assert client.get(f"/graphs/{graph}", headers={"Accept": accept}).is_json
+    programs = ("*/*", "application/json", "application/*", "text/html;q=0.1,*/*", "image/png")
+    for accept in programs:
+        answer = client.get(f"/graphs/{graph}", headers={"Accept": accept})
+        assert answer.json["graph"] == graph, accept
+        assert answer.headers["Vary"] == "Accept"
+    assert client.get(f"/graphs/{graph}").is_json  # without an Accept
+    assert client.head(f"/graphs/{graph}", headers=HTML).content_type == page.content_type
+
+
+def test_an_error_is_a_page_for_people_and_a_problem_for_programs(client):
+    for path, said in (("/nowhere", "not found"), ("/files/0/a.json", "Files are kept for a day")):
+        page = client.get(path, headers=HTML)
+        assert (page.status_code, page.content_type) == (404, "text/html; charset=utf-8")
+        assert said in page.text
+        assert page.headers["Vary"] == "Accept"
+        assert client.get(path).content_type == "application/problem+json"
+        assert client.get(path, headers={"Accept": "*/*"}).json["status"] == 404
+    refused = client.post("/tasks/paced", json=[], headers=HTML)  # a form's script, not a visit
+    assert refused.content_type == "application/problem+json"
+    assert client.get("/documents", headers=HTML).headers["Allow"] == "POST, OPTIONS"
 
 
 def test_a_graph_that_is_not_there_has_a_page_that_says_so(client):
@@ -251,5 +269,9 @@ def test_without_a_key_there_is_a_random_one_and_a_line_in_the_log(
 def test_the_sample_document_is_a_pdf_with_text(client):
     answer = client.get("/samples/report.pdf")
     read = pypdf.PdfReader(io.BytesIO(answer.data))
-    assert len(read.pages) == 48
+    assert len(read.pages) == 299
     assert "tidal" in read.pages[0].extract_text().lower()
+    text = client.get("/samples/report.txt").text
+    said = "".join(page.extract_text() for page in read.pages)
+    assert said.encode("ascii", "ignore").split()[-20:] == text.encode().split()[-20:]
+    assert len(text) < 1_000_000  # what a graph reads of a page
