@@ -10,10 +10,17 @@ import platform
 import sys
 from importlib.util import find_spec
 
-from benchmarks import latency, servers, streams, tasks, viewers
+from benchmarks import browser, flower, latency, servers, sizes, streams, tasks, viewers
 from benchmarks.table import HEADINGS, say, show
 
-SUBJECTS = {"tasks": tasks.rows, "latency": latency.rows, "streams": streams.rows}
+SUBJECTS = {
+    "tasks": tasks.rows,
+    "flower": flower.rows,
+    "latency": latency.rows,
+    "streams": streams.rows,
+    "browser": browser.rows,
+    "sizes": sizes.rows,
+}
 
 
 def main() -> None:
@@ -55,6 +62,10 @@ def _skipped(bench: servers.Bench) -> dict[str, str]:
         skipped["tqdm"] = "not installed (pip install tqdm)"
     if bench.redis is None:
         skipped["a hung Redis, a bare PUBLISH"] = "the one in HEADWAY_REDIS_URL is not ours"
+    if why := browser.missing():
+        skipped["browser"] = why
+    if why := sizes.missing():
+        skipped["bundles"] = why
     if sys.platform != "linux":
         skipped["streams"] = "a server's CPU and memory are read from Linux's /proc"
     return skipped

@@ -9,7 +9,7 @@ import os
 import resource
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +58,10 @@ class Bench:
         return 3 if self.quick else 7
 
     @contextmanager
-    def worker(self, pool: str, *, pinned: bool = True) -> Iterator[None]:
-        worker = Worker(pool, self.redis_url, app="benchmarks.worker", concurrency=1, args=QUIET)
+    def worker(
+        self, pool: str, *, pinned: bool = True, args: Sequence[str] = QUIET
+    ) -> Iterator[None]:
+        worker = Worker(pool, self.redis_url, app="benchmarks.worker", concurrency=1, args=args)
         with _pinned(worker) if pinned else worker:
             yield
 
