@@ -190,6 +190,7 @@ def start_all(demo: Demo) -> None:
     ports = {name: free_port(int(env.get(name) or usual)) for name, usual in PORTS.items()}
     env |= {name: str(port) for name, port in ports.items()}
     env.setdefault("FLOWER_URL", f"http://{HOST}:{ports['FLOWER_PORT']}")
+    env.setdefault("HEADWAY_PAGE", f"http://{HOST}:{ports['PORT']}/tasks/{{task}}")
     redis = start_redis(demo, env)
     commands = procfile((ROOT / "Procfile").read_text())
     for name, command in commands.items():

@@ -278,6 +278,7 @@ class Attempt:
         self.learned = learned or {}
         self.strict = strict
         self.alive = True
+        self.goes_on = False  # its task has been sent again under the same id
         self.outer: tuple[Attempt | None, tuple[LiveStage, ...]] = (None, ())
         self.lock = threading.RLock()
         self.stages: dict[str, LiveStage] = {}

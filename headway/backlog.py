@@ -28,7 +28,8 @@ from headway.events import (
     encode,
     fold,
 )
-from headway.journal import Answer, Letter, changes
+from headway.fields import changes
+from headway.journal import Answer, Letter
 
 logger = logging.getLogger(__name__)
 

@@ -203,9 +203,12 @@ class Execution(Struct, frozen=True, kw_only=True, eq=False):
 
     task: str
     nonce: str
-    retries: int  # Celery's count: a redelivery has the same one again
-    boot: str  # of the worker
+    retries: int  # how often it was sent again under its id; a redelivery has the same number again
+    boot: str  # of the worker; "" where there is none
     began: float  # time.monotonic() of the process it runs in
+    late: bool = (
+        False  # its message is acknowledged only when it has ended: until then it may be run again
+    )
     owner: str | None = None  # for access only; never part of a state or an event
 
 

@@ -121,7 +121,7 @@ class _Edge:
         hub = self._hubs.get(os.getpid())
         if hub is None:
             journal = Journal(self.settings.redis_url, timeout=REDIS_SECONDS, connections=2)
-            hub = self._hubs.setdefault(os.getpid(), Hub(journal))
+            hub = self._hubs.setdefault(os.getpid(), Hub(journal, self.settings.lost_after))
         return hub
 
 

@@ -16,15 +16,21 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from headway.errors import JournalUnavailable
 from headway.events import Gap, State, Subject
-from headway.journal import READ_COUNT, Acknowledged, Feed, Journal, Message, Reading, seq_of
+from headway.feed import Acknowledged, Feed, Message
+from headway.journal import READ_COUNT, Journal, Reading
+from headway.keys import seq_of
+from headway.leases import Reaper, signs
 from headway.topics import Topic
 
 logger = logging.getLogger(__name__)
 
 HEARD = 1000  # messages kept while a subject is being read; more, and it is read again
 AUDIT_SECONDS = 5.0
+LOOK_SECONDS = 0.9  # between looks at the leases of what runs
 PING_SECONDS = 5.0  # of silence before the connection is asked, and again before it is given up
 AHEAD_SECONDS = 3.0  # for a producer to send again what Redis lost in a failover
 IDLE_SECONDS = 30.0  # a subject nobody watches is kept this long
@@ -37,12 +43,14 @@ class Hub:
     neither its threads nor its connection survive a fork.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, lost_after: float = 60.0) -> None:
         self.pid = (
             os.getpid()
         )  # threads and sockets do not survive a fork: whoever holds a hub must compare
         self.lock = threading.RLock()
         self._journal = journal
+        self._reaper = Reaper(journal, lost_after)
+        self._read_since: float | None = None  # leases could be read, all the time
         self._topics: dict[Subject, Topic] = {}
         self._feed: Feed | None = None
         self._down_since: float | None = time.monotonic()
@@ -92,7 +100,11 @@ class Hub:
     def state(self, subject: Subject) -> State | None:
         """The state as Redis has it, read now."""
         (reading,) = self._journal.read([(subject, None)])
-        return reading.state(subject)
+        state = reading.state(subject)
+        if state is None or state.status != "running":
+            return state
+        (sign,) = signs(self._journal, [subject.id])
+        return replace(state, stalled=sign.alive is False)
 
     def replay(self, subject: Subject, cursor: str) -> Reading:
         """What followed the cursor. Viewers who come back to the same place at the same time share one read."""
@@ -196,7 +208,7 @@ class Hub:
         self._fill.set()
 
     def _keep_filled(self) -> None:
-        audited = time.monotonic()
+        audited = looked = time.monotonic()
         while True:
             self._fill.wait(0.5)
             self._fill.clear()
@@ -205,11 +217,16 @@ class Hub:
                     pass
                 self._note_link()
                 self._recheck_missing()
+                if time.monotonic() - looked > LOOK_SECONDS:
+                    looked = time.monotonic()
+                    self._look_at_leases()
+                    self._reaper.reap()
                 if time.monotonic() - audited > AUDIT_SECONDS:
                     audited = time.monotonic()
                     self._drop_idle()
                     self._audit()
             except JournalUnavailable:
+                self._read_since = None
                 time.sleep(0.2)
                 self._fill.set()
             except Exception:
@@ -295,6 +312,18 @@ class Hub:
             for topic, last in zip(topics, lasts, strict=True):
                 if topic.live and (last or "0") != topic.cursor:
                     self._refill(topic)
+
+    def _look_at_leases(self) -> None:
+        """Find out whose worker is silent."""
+        with self.lock:
+            running = [topic for topic in self._topics.values() if topic.live and topic.running]
+        found = signs(self._journal, [topic.subject.id for topic in running]) if running else []
+        now = time.monotonic()
+        self._read_since = self._read_since or now
+        with self.lock:
+            for topic, sign in zip(running, found, strict=True):
+                if topic.running and topic.judge(sign, now, self._read_since):
+                    self._wake(topic)
 
     def _drop_idle(self) -> None:
         limit = time.monotonic() - IDLE_SECONDS

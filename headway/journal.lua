@@ -96,7 +96,7 @@ function operations.queue()
 end
 
 -- nonce, Celery's retries, age in seconds, boot of the worker, attempt held before (0: none), producer sequence,
--- owner, the payload before and after the attempt's number, field, value, ...
+-- owner, the payload before and after the attempt's number, '1' if it is acknowledged late, field, value, ...
 --
 -- Of two executions the one with more retries is the newer, then the one that started later by Redis's clock:
 -- the order of arrival decides nothing.
@@ -117,9 +117,9 @@ function operations.begin()
   clear_attempt()
   redis.call('HDEL', S, '_term', '_told')
   redis.call('HSET', S, 'attempt', int(attempt), '_nonce', nonce, '_retries', A[2], '_boot', A[4], '_pseq', A[6],
-    '_began', string.format('%.6f', began))
+    '_late', A[10], '_began', string.format('%.6f', began))
   if A[7] ~= '' then redis.call('HSET', S, '_owner', A[7]) end
-  set_fields(10)
+  set_fields(11)
   return {'OK', int(attempt)}
 end
 

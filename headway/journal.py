@@ -1,13 +1,12 @@
-"""All of Redis: key names, the script that writes, reads that are one step, and the feed of what is published.
+"""What Redis holds: the script that writes, and reads that are one step. `feed.py` is what Redis publishes.
 
 A journal is one subject's record: a log of events, bounded and expiring, and the state they fold into.
 """
 
 import hashlib
 import re
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import resources
 from typing import Any, Literal, NamedTuple
@@ -27,45 +26,34 @@ from headway.events import (
     Retrying,
     Sender,
     Source,
-    StageReported,
     State,
     Subject,
     Supervisor,
-    settle,
 )
+from headway.feed import Feed
+from headway.fields import state_of
+from headway.keys import CURSOR, EVERY_TASK, key, seq_of, subject_of, tasks_of
 from headway.usual import Usual
 
 TIMEOUT = 0.25  # seconds for one round trip: longer, and a hung Redis is felt
 CONNECT_TIMEOUT = 2.0  # seconds to reach Redis at all, off anybody's thread
 LEARNED_SECONDS = 30 * 24 * 3600  # durations nobody adds to are forgotten
 READ_COUNT = 256  # entries of a log read at once
+PINGS = 5  # of which the fastest counts: the others have waited for this machine
+SCAN_COUNT = 1000  # keys looked at in one step
+SCAN_STEPS = 10_000  # and then it is enough: the keyspace may be somebody else's
 READ_BATCH = 100  # subjects read in one transaction: Redis serves nobody else meanwhile
-
-CURSOR = re.compile(r"([1-9][0-9]{0,14})-([0-9]{1,16})")
 
 _LUA = resources.files("headway").joinpath("journal.lua").read_text("utf-8")
 _SHA = hashlib.sha1(_LUA.encode()).hexdigest()
-_KINDS = {"task": "t"}
 # Two round trips less per connection. redis-py before 7.2 has other words for it.
 _ANONYMOUS: dict[str, Any] = (
     {"driver_info": None}
     if hasattr(redis, "DriverInfo")
     else {"lib_name": None, "lib_version": None}
 )
-_CHANNEL = re.compile(r"headway:t:\{([A-Za-z0-9._:-]{1,128})\}")
 # Where the script writes the number; comes before any free text of the event.
 _ATTEMPT = b'"attempt":0'
-
-
-def key(subject: Subject) -> str:
-    """What all of a subject's keys begin with, and its channel. One hash tag: in a cluster they live together."""
-    return f"headway:{_KINDS[subject.kind]}:{{{subject.id}}}"
-
-
-def seq_of(cursor: str) -> int:
-    """The place of an event in its log, from 1; 0 for "0" and for what is no cursor."""
-    found = CURSOR.fullmatch(cursor)
-    return int(found[1]) if found else 0
 
 
 class Retention(Struct, frozen=True):
@@ -111,27 +99,19 @@ class Reading(NamedTuple):
     first: int
 
     def state(self, subject: Subject) -> State | None:
-        return None if self.past == "gone" else _state(subject, self.fields)
+        return None if self.past == "gone" else state_of(subject, self.fields)
 
 
-class Message(NamedTuple):
-    """An event as it was published."""
+class Vitals(NamedTuple):
+    """What Redis says of itself; None or {} is what it may not be asked (by an ACL, or of a managed service)."""
 
-    subject: Subject
-    previous: str
-    id: str
-    payload: bytes
-
-
-class Acknowledged(NamedTuple):
-    """Redis has confirmed a subscription: whatever is appended from now on will be heard. Or it has only answered
-    a ping: then this is about NOTHING.
-    """
-
-    subject: Subject
+    seconds: float  # of a round trip
+    ahead: float | None  # seconds that its clock is ahead of this machine's
+    info: dict[str, Any]
+    subscriber_limit: str | None  # of its output buffer, as redis.conf has it, in bytes
 
 
-NOTHING = Subject("task", "")
+Trouble = Literal["away", "password", "permission", "memory", "replica"]
 
 
 class Journal:
@@ -175,7 +155,9 @@ class Journal:
         with self._redis.pipeline(transaction=False) as pipe:
             for letter in letters:
                 pipe.evalsha(_SHA, 2, *self._arguments(letter))
-            replies = pipe.execute(raise_on_error=False)
+            for boot, task in _begun(letters):
+                pipe.sadd(tasks_of(boot), task)
+            replies = pipe.execute(raise_on_error=False)[: len(letters)]
             if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
                 pipe.script_load(_LUA)
                 for letter in letters:
@@ -205,8 +187,14 @@ class Journal:
             case Execution(nonce=nonce, retries=retries, boot=boot) as execution if letter.begins:
                 age = f"{time.monotonic() - execution.began:.6f}"
                 before, after = letter.payload.split(_ATTEMPT, 1)
-                operation = ["begin", nonce, retries, age, boot, letter.attempt, letter.number]
-                operation += [execution.owner or "", before + _ATTEMPT[:-1], after]
+                floor = max(letter.attempt, retries + 1)
+                operation = ["begin", nonce, retries, age, boot, floor, letter.number]
+                operation += [
+                    execution.owner or "",
+                    before + _ATTEMPT[:-1],
+                    after,
+                    int(execution.late),
+                ]
             case Execution(nonce=nonce):
                 operation = ["append", nonce, letter.number, status, letter.payload]
         bounds = [keep.entries, keep.bytes]
@@ -257,6 +245,31 @@ class Journal:
                     pipe.xrange(f"{base}:log", "-", "+", 1)
             return _checked(pipe.execute(raise_on_error=False))
 
+    def subjects(self, most: int) -> list[Subject]:
+        """Tasks that have a journal, in no order, about as many as asked for.
+
+        Walks the keyspace, one step after another: for a person who asks, not for every request.
+        """
+        found: dict[Subject, None] = {}
+        cursor = 0
+        with _unavailable():
+            for _ in range(SCAN_STEPS):
+                cursor, keys = self._redis.scan(cursor, f"{EVERY_TASK}:state", SCAN_COUNT)
+                names = (name.decode("latin-1") for name in keys if isinstance(name, bytes))
+                subjects = (subject_of(name.removesuffix(":state")) for name in names)
+                found |= dict.fromkeys(subject for subject in subjects if subject)
+                if not cursor or len(found) >= most:
+                    break
+        return list(found)
+
+    def run(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
+        """The replies to plain commands, in one round trip."""
+        with _unavailable(), self._redis.pipeline(transaction=False) as pipe:
+            send: Callable[..., Any] = pipe.execute_command
+            for command in commands:
+                send(*command)
+            return pipe.execute() if commands else []
+
     def owner(self, subject: Subject) -> str | None:
         """Whose it is; None when nobody said."""
         with _unavailable(), self._redis.pipeline(transaction=False) as pipe:
@@ -293,107 +306,28 @@ class Journal:
         found = {stage: usual.of(seconds) for stage, seconds in durations.items()}
         return {stage: value for stage, value in found.items() if value is not None}
 
-    def follow(self) -> "Feed":
+    def examine(self) -> Vitals:
+        """Ask Redis how it is. For the doctor; nothing else depends on what it says."""
+        with _unavailable():
+            self._redis.ping()  # connects
+            seconds = min(_seconds(self._redis.ping) for _ in range(PINGS))
+            before = time.time()
+            clock = _if_told(self._redis.time)
+            now = (before + time.time()) / 2
+            limits = _if_told(lambda: self._redis.config_get(_BUFFERS)) or {}
+            return Vitals(
+                seconds,
+                None if clock is None else clock[0] + clock[1] / 1e6 - now,
+                _if_told(self._redis.info) or {},
+                _subscriber_limit(limits.get(_BUFFERS, "")),
+            )
+
+    def follow(self) -> Feed:
         """A connection of its own that hears what is published."""
         with _unavailable("Redis cannot be reached"):
             connection = self._pool.connection_class(**self._pool.connection_kwargs)
             connection.connect()
         return Feed(connection)
-
-
-class Feed:
-    """One subscribed connection. It never reconnects by itself: whoever reads it must know that it broke.
-
-    One thread reads; any thread may subscribe. redis-py's own pub/sub is not used because it reconnects
-    silently, which loses messages (docs/why.md).
-    """
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._sending = threading.Lock()
-        self._broken = False
-
-    def subscribe(self, subjects: Iterable[Subject]) -> None:
-        self._send("SUBSCRIBE", [key(subject) for subject in subjects])
-
-    def unsubscribe(self, subjects: Iterable[Subject]) -> None:
-        self._send("UNSUBSCRIBE", [key(subject) for subject in subjects])
-
-    def ping(self) -> None:
-        """Ask for a sign of life: a half-open connection looks like a quiet one."""
-        self._send("PING", [""])
-
-    def _send(self, command: str, arguments: list[str]) -> None:
-        with self._sending:
-            if self._broken or not arguments:
-                return
-            try:
-                packed = self._connection.pack_command(command, *arguments)
-                self._connection.send_packed_command(packed, check_health=False)
-            except (redis.RedisError, OSError):
-                self._broken = True  # the reader finds out too, and starts anew with everything
-
-    def read(self, seconds: float) -> list[Message | Acknowledged]:
-        """What has come, waiting at most `seconds` for the first of it. Raises JournalUnavailable when it broke."""
-        heard: list[Message | Acknowledged] = []
-        try:
-            while True:
-                ready = self._connection.can_read(0 if heard else seconds)
-                if self._broken:
-                    raise redis.ConnectionError("the connection was closed")
-                if not ready:
-                    break
-                reply = self._connection.read_response(
-                    disable_decoding=True, disconnect_on_error=False
-                )
-                heard += _heard(reply)
-        except redis.TimeoutError:
-            pass  # half a message: the other half will follow
-        except Exception as error:
-            # Over a connection that another thread has closed redis-py stumbles in many ways.
-            if not (self._broken or isinstance(error, redis.RedisError | OSError)):
-                raise
-            self.close()
-            raise JournalUnavailable(f"The subscription broke: {error}") from error
-        return heard
-
-    def close(self) -> None:
-        with self._sending:
-            self._broken = True
-            self._connection.disconnect()
-
-
-def changes(event: Event, old: State, new: State) -> tuple[bytes | str, ...]:
-    """What a state's hash must be told, field by field, when this event has taken its source from one to the other."""
-    told: list[bytes | str] = []
-    contested = _CONTESTED.get(type(event), _ALWAYS)
-    for name in _STATE_FIELDS:
-        value = getattr(new, name)
-        # Not by ==, to which 1, 1.0 and True are the same.
-        if name in contested or value is not getattr(old, name):
-            told += [name, msgspec.json.encode(value)]
-    for i, stage in enumerate(new.stages):
-        if i >= len(old.stages) or stage is not old.stages[i]:
-            told += [f"stage:{i}", msgspec.json.encode(stage)]
-    return tuple(told)
-
-
-# "attempt" is the journal's own to number; stages have a field each; the rest is the reader's to say.
-_STATE_FIELDS = [
-    name
-    for name in State.__struct_fields__
-    if name not in ("task", "attempt", "stages", "stalled", "confirmed")
-]
-
-
-# What an event says although it may be no news to its source: others write the same fields, and one source does
-# not know what another has said.
-_ALWAYS = frozenset({"updated_at"})
-_CONTESTED: dict[type[Event], frozenset[str]] = {
-    StageReported: _ALWAYS | {"remaining"},
-    Retrying: _ALWAYS | {"error", "due_at", "remaining"},
-    Finished: _ALWAYS | {"status", "result", "error", "finished_at", "remaining"},
-}
 
 
 @contextmanager
@@ -402,6 +336,50 @@ def _unavailable(trouble: str = "Redis does not answer") -> Iterator[None]:
         yield
     except (redis.RedisError, OSError) as error:
         raise JournalUnavailable(f"{trouble}: {error}") from error
+
+
+def trouble(error: JournalUnavailable) -> Trouble:
+    """What kind of trouble it was, for those who tell a person how to end it."""
+    cause = error.__cause__
+    for kind, causes in _TROUBLES.items():
+        if isinstance(cause, causes):
+            return kind
+    return "permission" if "user executing the script" in str(cause) else "away"
+
+
+_TROUBLES: dict[Trouble, type[Exception]] = {
+    "password": redis.AuthenticationError,
+    "permission": redis.exceptions.NoPermissionError,
+    "memory": redis.exceptions.OutOfMemoryError,
+    "replica": redis.exceptions.ReadOnlyError,
+}
+
+
+def _if_told(ask: Callable[[], Any]) -> Any:
+    """None when Redis does not answer that."""
+    try:
+        return ask()
+    except redis.ResponseError:
+        return None
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _subscriber_limit(limits: str) -> str | None:
+    found = re.search(r"pubsub \d+ \d+ \d+", limits)
+    return found[0] if found else None
+
+
+_BUFFERS = "client-output-buffer-limit"
+
+
+def _begun(letters: Sequence[Letter]) -> list[tuple[str, str]]:
+    sources = [letter.source for letter in letters if letter.begins]
+    return [(each.boot, each.task) for each in sources if isinstance(each, Execution) and each.boot]
 
 
 def _checked(replies: list[Any]) -> list[Any]:
@@ -460,38 +438,3 @@ def _reading(
         return Reading("ahead", last, fields, [], first)
     trimmed = seq_of(cursor) < first or not first
     return Reading("trimmed" if trimmed else "fork", last, fields, [], first)
-
-
-def _state(subject: Subject, fields: dict[bytes, bytes]) -> State | None:
-    """The folded state that a hash holds, or None when somebody else wrote into it."""
-    stages: list[tuple[int, bytes]] = []
-    parts = [b'"task":' + msgspec.json.encode(subject.id), b'"confirmed":true']
-    try:
-        for name, value in fields.items():
-            if name.startswith(b"stage:"):
-                stages.append((int(name[6:]), value))
-            elif not name.startswith(b"_"):
-                parts.append(b'"%s":%s' % (name, value))
-        parts.append(b'"stages":[%s]' % b",".join(value for _, value in sorted(stages)))
-        return settle(msgspec.json.decode(b"{%s}" % b",".join(parts), type=State))
-    except (msgspec.MsgspecError, ValueError):
-        return None
-
-
-def _heard(reply: Any) -> list[Message | Acknowledged]:
-    if not isinstance(reply, list) or reply[0] == b"pong":
-        return [Acknowledged(NOTHING)]  # the first is a PONG while nothing is subscribed
-    kind, channel, *rest = reply
-    found = _CHANNEL.fullmatch(channel.decode("latin-1"))
-    if not found:
-        return []
-    subject = Subject("task", found[1])
-    if kind == b"subscribe":
-        return [Acknowledged(subject)]
-    parts = rest[0].split(b" ", 2) if kind == b"message" else []
-    if len(parts) != 3:
-        return []
-    previous, id = parts[0].decode("latin-1"), parts[1].decode("latin-1")
-    if not CURSOR.fullmatch(id):
-        return []  # not ours; the audit finds out if something was
-    return [Message(subject, previous, id, parts[2])]

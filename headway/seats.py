@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from headway import sse
-from headway.events import Gap, Snapshot, Subject, encode
+from headway.events import Gap, Snapshot, Stalled, Subject, encode
 from headway.hub import AHEAD_SECONDS, Hub
-from headway.journal import CURSOR, READ_COUNT, Reading, seq_of
+from headway.journal import READ_COUNT, Reading
+from headway.keys import CURSOR, seq_of
 from headway.topics import frame
 
 UNKNOWN = ""  # a cursor that is none: the viewer was here, nobody can tell where
@@ -37,8 +39,7 @@ class Seat:
     ) -> None:
         self.cursor = cursor
         self.placed = False  # it has had its first frames
-        self.resumed = False  # and they were exactly what it had missed
-        self.greeted = False  # it has been told the flags no snapshot told it
+        self._stalled: object = UNSET  # what it was told last
         self.over = False
         self.waits_until: float | None = None  # its cursor is ahead of the log
         self._generation = 0
@@ -60,9 +61,23 @@ class Seat:
         if self.behind():
             return []
         frames = topic.after(seq_of(self.cursor))
-        self._place(topic.cursor or "0", resumed=True)
+        self._place(topic.cursor or "0")
         self.over = topic.ended()
-        return [each.data for each in frames]
+        return [each.data for each in frames] + self._flags()
+
+    def _flags(self) -> list[bytes]:
+        """Whether its task is stalled, if it does not know: no event says so."""
+        topic = self.topic
+        if self.over or self._stalled == topic.stalled:
+            return []
+        self._stalled = topic.stalled
+        stalled = Stalled(
+            task=topic.subject.id,
+            at=time.time(),
+            stalled=topic.stalled is not None,
+            reason=topic.stalled,
+        )
+        return [sse.frame(encode(stalled))]
 
     def behind(self) -> bool:
         """Whether what follows the cursor is not held in memory."""
@@ -98,7 +113,7 @@ class Seat:
             frame(self.topic.subject, id, payload) for id, payload in reading.entries[:READ_COUNT]
         ]
         if frames:
-            self._place(frames[-1].id, resumed=True)
+            self._place(frames[-1].id)
             self.over = frames[-1].ends
         return [each.data for each in frames]
 
@@ -115,19 +130,17 @@ class Seat:
     def _snapshot(self, gap: Gap | None, *, identified: bool = True) -> bytes:
         """The whole state, from which the viewer goes on. Without an id it leaves the viewer's cursor alone."""
         topic = self.topic
-        snapshot = Snapshot(
-            task=topic.subject.id, at=time.time(), state=topic.state(), gap=gap or UNSET
-        )
-        self._place(topic.cursor or "0", resumed=False)
+        self._stalled = topic.stalled
+        state = replace(topic.state(), stalled=topic.stalled is not None)
+        snapshot = Snapshot(task=topic.subject.id, at=time.time(), state=state, gap=gap or UNSET)
+        self._place(topic.cursor or "0")
         self.over = topic.gone or topic.ended()
         exists = topic.cursor != "0" and identified
         return sse.frame(
             encode(snapshot), id=f"{topic.subject.id}/{topic.cursor}" if exists else None
         )
 
-    def _place(self, cursor: str, *, resumed: bool) -> None:
-        if not self.placed:
-            self.resumed = resumed
+    def _place(self, cursor: str) -> None:
         self.placed = True
         self.cursor = cursor
         self._generation = self.topic.generation

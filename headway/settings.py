@@ -27,6 +27,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     )  # seconds a task is remembered after it was due, if it never starts
     log_entries: int = 1000  # events kept per task
     log_bytes: int = 2 * 1024 * 1024  # bytes of events kept per task
+    lost_after: float = 60.0  # seconds a worker must be silent before its tasks are said to be lost
 
     def retention(self) -> Retention:
         return Retention(
@@ -45,6 +46,7 @@ class TaskSettings(Settings, frozen=True, kw_only=True):
         False  # raise InvalidReport into the task, instead of mending the report and logging it
     )
     show_errors: bool = False  # let viewers read the text of any exception, not only of Failure
+    page: str = ""  # the address of a task's page, with {task} for its id: monitors such as Flower link to it
 
 
 class WebSettings(Settings, frozen=True, kw_only=True):

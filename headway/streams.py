@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from headway import sse
 from headway.errors import JournalUnavailable
-from headway.events import Ended, Link, Stalled, Subject, encode
+from headway.events import Ended, Link, Subject, encode
 from headway.hub import Hub
 from headway.seats import Seat
 from headway.settings import WebSettings
@@ -137,7 +137,8 @@ class Stream:
         with self._hub.lock:
             stirred, self._stirred = self._stirred, {}
             for seat in stirred:
-                parts += self._greeted(seat, seat.take())
+                parts += seat.take()
+                self._note_end(seat)
             return parts, [seat for seat in stirred if seat.behind()]
 
     def _caught_up(self, seat: Seat) -> list[bytes]:
@@ -150,22 +151,15 @@ class Stream:
             self.stir(seat)  # there may be more
         else:  # not yet: the hub wakes the seat when it hears of more, or time tells
             self._try_again(seat.waits_until or time.monotonic() + TRY_AGAIN)
-        return self._greeted(seat, frames)
+        self._note_end(seat)
+        return frames
 
     def _try_again(self, at: float) -> None:
         self._try_again_at = min(at, self._try_again_at or at)
 
-    def _greeted(self, seat: Seat, frames: list[bytes]) -> list[bytes]:
-        """A viewer who goes on where it was has no snapshot to tell it whether its task is stalled."""
+    def _note_end(self, seat: Seat) -> None:
         if seat.over:
             self._left.discard(seat)
-        if seat.resumed and not seat.greeted:
-            seat.greeted = True
-            stalled = Stalled(
-                task=seat.topic.subject.id, at=time.time(), stalled=seat.topic.state().stalled
-            )
-            frames = [*frames, sse.frame(encode(stalled))]
-        return frames
 
     def _flags(self) -> list[bytes]:
         link = self._hub.link

@@ -11,9 +11,18 @@ from typing import NamedTuple
 
 from headway import events, sse, values
 from headway.events import ENDED, Finished, Gap, State, Subject
-from headway.journal import Message, Reading, seq_of
+from headway.feed import Message
+from headway.journal import Reading
+from headway.keys import seq_of
+from headway.leases import LEASE_SECONDS, Sign
 
+SILENT_SECONDS = 1.0  # a lease must be missing: it may be a beat late
+ABSENT_SECONDS = 5.0  # a worker must not know of its task: it may not have said so yet
 RING = 256  # frames held per subject; a viewer further behind is served from the journal
+
+
+STARTS = b'{"type":"started"'
+STOPS = (b'{"type":"finished"', b'{"type":"retrying"')
 
 
 class Frame(NamedTuple):
@@ -46,6 +55,10 @@ class Topic:
         self.doubted: str | None = None  # a message's id that no read has confirmed yet
         self.missing_since: float | None = None  # Redis has less than was seen; it may come back
         self.idle_since = time.monotonic()
+        self.running = False
+        self.stalled: str | None = None  # why
+        self._silent_since: float | None = None
+        self._absent_since: float | None = None
         self._state: State | None = None
         self._unfolded: list[bytes] = []
 
@@ -67,6 +80,7 @@ class Topic:
         self.cursor = self.base = reading.last
         self.ring = []
         self._state, self._unfolded = reading.state(self.subject), []
+        self._run(reading.fields.get(b"status") == b'"running"')
 
     def append(self, id: str, payload: bytes) -> None:
         self.ring.append(frame(self.subject, id, payload))
@@ -74,9 +88,35 @@ class Topic:
             self.base = self.ring[-RING - 1].id
             del self.ring[:-RING]
         self._unfolded.append(payload)
+        if payload.startswith(STARTS):
+            self._run(True)
+        elif payload.startswith(STOPS):
+            self._run(False)
         if len(self._unfolded) > RING:
             self.state()
         self.cursor, self.missing_since, self.gone = id, None, False
+
+    def _run(self, running: bool) -> None:
+        self.running = running
+        self.stalled = self._silent_since = self._absent_since = None
+
+    def judge(self, sign: Sign, now: float, read_since: float) -> bool:
+        """Whether somebody works on it, now that this was seen; says whether that is news.
+
+        After an outage a lease may have expired because nobody could renew it.
+        """
+        silent, absent = sign.alive is False, sign.alive is True and not sign.active
+        self._silent_since = (self._silent_since or now) if silent else None
+        self._absent_since = (self._absent_since or now) if absent else None
+        patient = SILENT_SECONDS if read_since < now - 2 * LEASE_SECONDS else LEASE_SECONDS
+        was, self.stalled = self.stalled, None
+        if self._silent_since is not None and (was or now - self._silent_since >= patient):
+            self.stalled = "Its worker gives no sign of life."
+        if self._absent_since is not None and (was or now - self._absent_since >= ABSENT_SECONDS):
+            self.stalled = "Its worker does not work on it any more."
+        if self.stalled and sign.late:
+            self.stalled += " It will be delivered again."
+        return was != self.stalled
 
     def holds(self, id: str) -> bool:
         """Whether everything that followed this id is here."""

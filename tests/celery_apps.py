@@ -8,6 +8,7 @@ import pytest
 from celery import Celery, _state
 
 import headway.celery
+import headway.lifecycle
 import headway.stages
 from headway import track
 from headway.usual import Usual
@@ -44,7 +45,7 @@ def installed(app: Celery, **settings: Any) -> None:
 @contextmanager
 def installed_alone(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Celery]:
     """An app that knows no task of another test's, reports while the block lasts, and is forgotten."""
-    monkeypatch.setattr(headway.celery, "Publisher", NoPublisher)
+    monkeypatch.setattr(headway.lifecycle, "Publisher", NoPublisher)
     monkeypatch.setattr(headway.stages, "_marked_proxies", [])
     # A Celery task is for all apps to come, unless it says otherwise.
     known = set(_state._on_app_finalizers)  # type: ignore[attr-defined]

@@ -9,8 +9,10 @@ import redis
 
 from headway import journal as journals
 from headway.events import Subject
+from headway.feed import Feed
 from headway.hub import Hub
-from headway.journal import Journal, Reading, key, seq_of
+from headway.journal import Journal, Reading
+from headway.keys import key, seq_of
 from headway.topics import Frame
 from tests.processes import wait_until
 from tests.producers import TASK, state
@@ -38,7 +40,7 @@ class Counting(Journal):
         self.after_read()
         return readings
 
-    def follow(self) -> journals.Feed:
+    def follow(self) -> Feed:
         self.before_follow()
         self.follows += 1
         return super().follow()

@@ -10,18 +10,26 @@ import redis
 from headway import events
 from headway.backlog import Outbox
 from headway.events import Event, Execution, Source, State, Subject, Supervisor
-from headway.journal import Answer, Journal, Letter, changes, key
+from headway.fields import changes
+from headway.journal import Answer, Journal, Letter
+from headway.keys import key
 
 TASK = Subject("task", "t")
 EVERYTHING = 100_000
 
 
 def execution(
-    nonce: str, *, task: str = "t", retries: int = 0, boot: str = "boot", ago: float = 0.0
+    nonce: str,
+    *,
+    task: str = "t",
+    retries: int = 0,
+    boot: str = "boot",
+    ago: float = 0.0,
+    late: bool = False,
 ) -> Execution:
     """An execution that began `ago` seconds ago."""
     return Execution(
-        task=task, nonce=nonce, retries=retries, boot=boot, began=time.monotonic() - ago
+        task=task, nonce=nonce, retries=retries, boot=boot, began=time.monotonic() - ago, late=late
     )
 
 

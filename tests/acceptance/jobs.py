@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from celery import Celery, Task
+from celery import Celery
 
 import headway.celery
 from headway import current, emit, report, stage, staged, track
@@ -70,16 +70,6 @@ def broken() -> None:
 def secretive() -> None:
     with stage("only"):
         raise ValueError("canary-5d1f")
-
-
-@app.task(bind=True, max_retries=2)
-@staged("try", "after")
-def stubborn(self: Task, succeed_at: int = 1) -> int:
-    with stage("try"):
-        if self.request.retries < succeed_at:
-            raise self.retry(countdown=0.1, exc=Failure("not yet"))
-    with stage("after"):
-        return int(self.request.retries)
 
 
 @app.task

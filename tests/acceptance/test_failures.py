@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 import redis
@@ -16,6 +17,7 @@ from tests.journals import Book
 from tests.proc import children, sockets, tcp_connections
 from tests.processes import RedisServer, Web, Worker, wait_until
 from tests.viewers import Crowd
+from tests.watching import Watch
 
 APP = "tests.acceptance.watched:app"
 JOBS = "tests.acceptance.jobs"
@@ -180,3 +182,24 @@ def shared_connections(parent: int, port: int) -> set[str]:
     return {
         one for i, mine in enumerate(family) for one in mine for other in family[:i] if one in other
     }
+
+
+def test_a_silent_worker_is_told_of_and_so_is_its_return(site: Site) -> None:
+    task = site.send("patient", seconds=12)
+    with Watch(f"{site.web.url}/headway/tasks/{task}/events") as watch:
+
+        def stalled(*wanted: bool) -> None:
+            def told() -> list[bool]:
+                return [each.data["stalled"] for each in watch.seen if each.type == "stalled"]
+
+            watch.until(lambda _: told() == [*wanted])
+
+        watch.until_type("stage")
+        site.worker.pause()
+        stalled(True)
+        assert watch.seen[-1].data["reason"] == "Its worker gives no sign of life."
+        with urlopen(f"{site.web.url}/headway/tasks/{task}") as answer:
+            assert json.load(answer)["stalled"] is True
+        site.worker.resume()
+        stalled(True, False)
+        assert watch.until_type("finished").data["status"] == "succeeded"

@@ -100,27 +100,6 @@ def test_a_failure_says_where_and_only_what_viewers_may_read(
     assert "canary" not in repr(secretive.log())
 
 
-def test_a_retry_is_another_attempt_of_the_same_task(
-    pool: str, sender: Celery, server: RedisServer
-) -> None:
-    book = run(sender, server, "stubborn", succeed_at=1)
-    told = book.transitions()
-    # The next attempt may begin before the last one is over: its `retrying` is then refused.
-    assert [line for line in told if line != "retrying"] == [
-        "queued",
-        "started 1",
-        "try running",
-        "try failed",
-        "started 2",
-        "try running",
-        "try done",
-        "after running",
-        "after done",
-        "finished succeeded",
-    ]
-    assert book.state().attempt == 2
-
-
 def test_a_task_called_directly_reports_to_the_one_that_calls_it(
     pool: str, sender: Celery, server: RedisServer
 ) -> None:
@@ -151,20 +130,6 @@ def test_a_task_revoked_before_it_is_due_ends_as_cancelled(
     sender.control.revoke(sent.id)  # Celery acts on it when the task falls due
     assert book.finished().status == "cancelled"
     assert book.transitions() == ["queued", "finished cancelled"]
-
-
-def test_a_task_terminated_while_it_runs_ends_as_cancelled(
-    pool: str, sender: Celery, server: RedisServer
-) -> None:
-    if pool in ("threads", "solo"):
-        pytest.skip("Celery cannot terminate a task in this pool")
-    sent = sender.send_task("tests.acceptance.jobs.patient", args=[20])
-    book = Book(server.url, sent.id)
-    wait_until(lambda: book.state().status == "running", 20, "the task to run")
-    sender.control.revoke(sent.id, terminate=True)
-    state = book.finished()
-    assert (state.status, state.stages[0].status) == ("cancelled", "failed")
-    assert book.transitions()[-1] == "finished cancelled"
 
 
 def test_eager_tasks_tell_it_without_the_queue(server: RedisServer) -> None:

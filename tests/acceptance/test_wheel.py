@@ -91,6 +91,7 @@ CHROMIUM_ARGS = ["--no-sandbox", "--disable-background-networking", "--disable-q
 
 
 def snippets() -> dict[str, str]:
-    """The README's files, by the name that stands in the first line of each."""
+    """The README's files: blocks whose first line is their name."""
     blocks = re.findall(r"```(?:python|html)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    return {re.search(r"[\w.]+\.(?:py|html)", block)[0]: block for block in blocks}  # type: ignore[index]
+    names = [re.match(r"(?:# |<!-- )([\w.]+\.(?:py|html))\b", block) for block in blocks]
+    return {name[1]: block for name, block in zip(names, blocks, strict=True) if name}

@@ -10,7 +10,9 @@ import redis
 
 from headway.errors import JournalUnavailable
 from headway.events import Subject
-from headway.journal import NOTHING, Acknowledged, Feed, Journal, Message, key
+from headway.feed import NOTHING, Acknowledged, Feed, Message
+from headway.journal import Journal
+from headway.keys import key
 from tests.processes import wait_until
 from tests.producers import TASK, Producer, execution, log, said, started
 

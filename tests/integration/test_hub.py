@@ -9,7 +9,8 @@ from headway import hub as hubs
 from headway.errors import JournalUnavailable
 from headway.events import Subject
 from headway.hub import Hub
-from headway.journal import Journal, key
+from headway.journal import Journal
+from headway.keys import key
 from headway.topics import RING
 from tests.hubs import Counting, MakeHub, Viewer, cut, silence, subscribers
 from tests.processes import RedisServer, wait_until

@@ -13,7 +13,8 @@ from headway import hub as hubs
 from headway.errors import JournalUnavailable
 from headway.events import Subject
 from headway.hub import Hub
-from headway.journal import Journal, Reading, key
+from headway.journal import Journal, Reading
+from headway.keys import key
 from headway.seats import Seat
 from tests.hubs import NEVER, Counting, Viewer, cut, silence
 from tests.processes import ROOT, wait_until

@@ -9,7 +9,8 @@ from redis.crc import key_slot
 
 from headway import backlog, events
 from headway.events import SUBJECT_ID, Subject
-from headway.journal import Journal, key
+from headway.journal import Journal
+from headway.keys import key
 from tests.producers import (
     TASK,
     Past,

@@ -4,7 +4,8 @@ import pytest
 import redis
 
 from headway import events
-from headway.journal import Journal, key
+from headway.journal import Journal
+from headway.keys import key
 from tests.producers import (
     TASK,
     Producer,

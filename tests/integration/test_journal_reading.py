@@ -7,7 +7,8 @@ import redis
 
 from headway import events, values
 from headway.events import Subject
-from headway.journal import READ_BATCH, Journal, Retention, key
+from headway.journal import READ_BATCH, Journal, Retention
+from headway.keys import key
 from tests.producers import (
     TASK,
     Past,

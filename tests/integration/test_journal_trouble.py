@@ -10,7 +10,9 @@ import redis
 
 from headway.errors import JournalUnavailable
 from headway.events import Subject
-from headway.journal import Acknowledged, Journal, key
+from headway.feed import Acknowledged
+from headway.journal import Journal
+from headway.keys import key
 from tests.processes import RedisServer, wait_until
 from tests.producers import (
     TASK,

@@ -13,9 +13,9 @@ from celery.exceptions import Ignore
 
 from headway import events, publisher, staged
 from headway.backlog import PATIENCE
-from headway.celery import Lifecycle
 from headway.events import Emitted, Event, Execution, Source, Subject
 from headway.journal import Answer, Journal, Letter
+from headway.lifecycle import Lifecycle
 from headway.publisher import Publisher
 from tests.processes import RedisServer, wait_until
 from tests.producers import (

@@ -17,7 +17,7 @@ OwnRedis = Callable[..., RedisServer]
 
 PRELUDE = """
 import os, sys, time
-from headway.celery import Lifecycle
+from headway.lifecycle import Lifecycle
 from headway.events import Emitted, Execution, Finished, Started
 from headway.journal import Journal
 from headway.publisher import Publisher

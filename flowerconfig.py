@@ -1,0 +1,3 @@
+import headway.flower
+
+headway.flower.install()

@@ -1,0 +1,212 @@
+"""A worker's sign of life, and what follows when there is none: stalled tasks, and lost ones.
+
+Each worker keeps a lease, a key that expires soon and is renewed every second from a native thread: Celery's own
+timer stands still while the broker is away, and a greenlet may starve. Beside it is the set of the tasks that
+are active there. Whoever reads both knows which tasks nobody works on.
+"""
+
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from headway.backlog import Outbox
+from headway.errors import JournalUnavailable
+from headway.events import Error, Finished, Subject, Supervisor
+from headway.greenlets import start_native_thread
+from headway.journal import Journal
+from headway.keys import key, tasks_of
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 1.0
+LEASE_SECONDS = 3  # two beats may be late
+TIDY_BEATS = 30  # after which the set is compared with what is active
+TASKS_SECONDS = 7 * 24 * 3600  # the set outlives its worker: it says what was lost with it
+WORKERS = "headway:workers"  # the boots of all that have a set
+REAPER = "headway:reaper"
+REAPER_SECONDS = 5  # whoever reaps must come back within
+
+LOST = Error(type="WorkerLost", message="Its worker is gone, and nobody knows how far it got.")
+
+
+def _lease(boot: str) -> str:
+    return f"headway:b:{{{boot}}}:lease"
+
+
+class Lease:
+    """Renewed until `stop`. `active` is asked from the lease's own thread. While Redis is away it goes on trying."""
+
+    def __init__(
+        self,
+        open_journal: Callable[[], Journal],
+        boot: str,
+        active: Callable[[], set[str]],
+        lost_after: float,
+    ) -> None:
+        self._open_journal = open_journal
+        self._boot = boot
+        self._active = active
+        self._lost_after = lost_after
+        self._told: set[str] = set()  # the tasks that Redis has, as far as is known
+        self._strangers: set[str] = set()  # that it has, and this worker knows nothing of
+        self._beats = 0
+        self._stopped = False
+
+    def start(self) -> None:
+        start_native_thread(self._run)
+
+    def stop(self) -> None:
+        """The worker ends in an orderly way: what it leaves unfinished is known to be so at once."""
+        self._stopped = True
+
+    def _run(self) -> None:
+        journal = self._open_journal()  # here: its locks and sockets are this thread's
+        reaper = Reaper(journal, self._lost_after)
+        while not self._stopped:
+            try:
+                self._beat(journal)
+                reaper.reap()
+            except JournalUnavailable:
+                pass  # the publisher says so
+            except Exception:
+                logger.exception("The lease goes on after an error.")
+            time.sleep(BEAT_SECONDS)
+        with contextlib.suppress(JournalUnavailable):
+            self._beat(journal)
+            journal.run([("DEL", _lease(self._boot))])
+
+    def _beat(self, journal: Journal) -> None:
+        active, tasks = self._active(), tasks_of(self._boot)
+        commands: list[tuple[str | int, ...]] = [
+            ("SET", _lease(self._boot), 1, "EX", LEASE_SECONDS),
+            ("SADD", WORKERS, self._boot),
+        ]
+        if begun := active - self._told:
+            commands.append(("SADD", tasks, *begun))
+        if ended := self._told - active:
+            commands.append(("SREM", tasks, *ended))
+        self._told = set()  # nobody knows what becomes of it
+        replies = journal.run([*commands, ("EXPIRE", tasks, TASKS_SECONDS)])
+        if replies[-1]:  # else Redis has come back empty: all is told again
+            self._told = active
+        self._beats += 1
+        if self._beats % TIDY_BEATS == 0:
+            self._tidy(journal, tasks)
+
+    def _tidy(self, journal: Journal, tasks: str) -> None:
+        """Forget what has come and gone between two beats. Not at once: it may not have come here yet."""
+        (members,) = journal.run([("SMEMBERS", tasks)])
+        strangers = set(map(_text, members)) - self._active()
+        if gone := strangers & self._strangers:
+            journal.run([("SREM", tasks, *gone)])
+        self._strangers = strangers - gone
+
+
+class Sign(NamedTuple):
+    """What is known of a running task's worker. `alive` is None where there is none: the task runs eagerly."""
+
+    alive: bool | None
+    active: bool  # the worker knows of the task
+    late: bool  # its message will be delivered again
+
+
+def signs(journal: Journal, tasks: Sequence[str]) -> list[Sign]:
+    """One sign per task, in two round trips."""
+    fields = [("HMGET", f"{key(Subject('task', task))}:state", "_boot", "_late") for task in tasks]
+    boots = [(_text(boot), late == b"1") for boot, late in journal.run(fields)]
+    workers = list({boot for boot, _ in boots})
+    asked: list[tuple[str, ...]] = [("SISMEMBER", WORKERS, boot) for boot in workers]
+    asked += [("EXISTS", _lease(boot)) for boot in workers]
+    asked += [
+        ("SISMEMBER", tasks_of(boot), task) for task, (boot, _) in zip(tasks, boots, strict=True)
+    ]
+    replies = journal.run(asked)
+    known, leased = replies[: len(workers)], replies[len(workers) : 2 * len(workers)]
+    active = replies[2 * len(workers) :]
+    alive = {
+        boot: bool(lives) if is_worker else None
+        for boot, is_worker, lives in zip(workers, known, leased, strict=True)
+    }
+    return [
+        Sign(alive[boot], bool(works), late)
+        for (boot, late), works in zip(boots, active, strict=True)
+    ]
+
+
+class Reaper:
+    """Says `lost` of the tasks of workers that are gone. One process at a time does it, whichever comes first.
+
+    A worker is gone when it has been silent for long under the eyes of one reaper: a failed read or a restarted Redis
+    begins that time anew, because leases expire while nobody can renew them. Tasks that are acknowledged late
+    are never lost: they will be delivered again.
+    """
+
+    def __init__(self, journal: Journal, lost_after: float) -> None:
+        self._journal = journal
+        self._lost_after = lost_after
+        self._me = uuid.uuid4().hex
+        self._redis: str | None = None  # the run that was observed
+        self._silent: dict[str, float] = {}  # workers, and since when
+
+    def reap(self) -> None:
+        try:
+            if self._reaps():
+                self._observe()
+                return
+        except JournalUnavailable:
+            self._silent.clear()
+            raise
+        self._silent.clear()
+
+    def _reaps(self) -> bool:
+        claim = ("SET", REAPER, self._me, "NX", "EX", REAPER_SECONDS)
+        _, holder = self._journal.run([claim, ("GET", REAPER)])
+        if _text(holder) != self._me:
+            return False
+        info, _ = self._journal.run([("INFO", "server"), ("EXPIRE", REAPER, REAPER_SECONDS)])
+        if info.get("run_id") != self._redis:
+            self._silent.clear()
+            self._redis = info.get("run_id")
+        return True
+
+    def _observe(self) -> None:
+        (boots,) = self._journal.run([("SMEMBERS", WORKERS)])
+        workers = sorted(map(_text, boots))
+        alive = self._journal.run([("EXISTS", _lease(boot)) for boot in workers])
+        now = time.monotonic()
+        silent = [boot for boot, lives in zip(workers, alive, strict=True) if not lives]
+        self._silent = {boot: self._silent.get(boot, now) for boot in silent}
+        for boot, since in self._silent.items():
+            if now - since >= self._lost_after:
+                self._bury(boot)
+
+    def _bury(self, boot: str) -> None:
+        (members,) = self._journal.run([("SMEMBERS", tasks_of(boot))])
+        tasks = sorted(map(_text, members))
+        names = ("_boot", "_retries", "_late", "status")
+        states = self._journal.run(
+            [("HMGET", f"{key(Subject('task', task))}:state", *names) for task in tasks]
+        )
+        over = []
+        for task, (where, retries, late, status) in zip(tasks, states, strict=True):
+            runs = _text(where) == boot and status == b'"running"'
+            if runs and late != b"1":
+                self._say_lost(Supervisor(task=task, retries=int(retries), boot=boot))
+            if not runs or late != b"1":
+                over.append(task)
+        if over:
+            self._journal.run([("SREM", tasks_of(boot), *over)])
+        if len(over) == len(tasks):
+            self._journal.run([("SREM", WORKERS, boot)])
+
+    def _say_lost(self, source: Supervisor) -> None:
+        outbox = Outbox(source)
+        outbox.put(Finished(task=source.task, at=time.time(), status="lost", error=LOST))
+        self._journal.write(outbox.letters())
+
+
+def _text(reply: object) -> str:
+    return reply.decode("latin-1") if isinstance(reply, bytes) else ""
