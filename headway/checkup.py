@@ -56,7 +56,7 @@ class Trial:
             task=self.task,
             nonce=uuid.uuid4().hex,
             retries=0,
-            boot="doctor",
+            boot="",
             began=time.monotonic(),
         )
         self._outbox = Outbox(source)

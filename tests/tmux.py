@@ -1,23 +1,12 @@
 """A terminal that tests can look at: a tmux server of the test's own, with one shell in it."""
 
-import os
 import shlex
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from typing import Self
 
-import pytest
-
+from tests.conftest import require
 from tests.processes import ROOT, Process, wait_until
-
-
-def program(name: str) -> str:
-    """Where it is; without it the test is skipped on a laptop and fails in CI."""
-    if path := shutil.which(name):
-        return path
-    give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-    give_up(f"{name} is not installed")
 
 
 class Terminal(Process):
@@ -30,7 +19,7 @@ class Terminal(Process):
     ) -> None:
         super().__init__([])
         self._socket = self.folder / "socket"
-        self._tmux = [program("tmux"), "-S", str(self._socket), "-f", "/dev/null"]
+        self._tmux = [require("tmux"), "-S", str(self._socket), "-f", "/dev/null"]
         self.command = [*self._tmux, "-D"]  # no daemon: it ends with us
         self._size = ["-x", str(width), "-y", str(height)]
         self._env = {"LC_ALL": "C.UTF-8", "ENV": "", **(env or {})}

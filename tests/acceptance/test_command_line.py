@@ -14,11 +14,11 @@ import pytest
 from celery import Celery
 
 from headway.publisher import Publisher
+from tests.conftest import require
 from tests.played import Played
 from tests.processes import HOST, ROOT, RedisServer, Web, Worker, free_port, wait_until
 from tests.reporting import publishing
 from tests.sites import problem, serve
-from tests.tmux import program
 
 HEADWAY = str(Path(sys.executable).with_name("headway"))
 
@@ -196,7 +196,7 @@ def test_lines_for_a_file_say_each_transition_once(where: list[str]) -> None:
 
 
 def test_every_line_of_json_is_an_event_with_its_cursor(where: list[str]) -> None:
-    jq = program("jq")
+    jq = require("jq")
     task = Played("\x7f\u202e\x1b[2J\u2028é")
     command = Command("watch", task.id, "--json", *where)
     command.until('"snapshot"')
@@ -324,7 +324,7 @@ def test_a_real_task_is_told_from_redis_alone(server: RedisServer) -> None:
 
 
 def test_the_examples_of_the_handbook_run(server: RedisServer, web: Web, tmp_path: Path) -> None:
-    program("jq")
+    require("jq")
     handbook = ROOT.joinpath("docs/terminal.md").read_text("utf-8")
     examples = re.findall(r"^\$ (headway .*)$", handbook, re.MULTILINE)
     assert len(examples) >= 10

@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import states
+from tests.browser import flower_pictures, states
 from tests.browser.visits import Visit
 from tests.browsers import chromium
 from tests.pipelines import Site, site
@@ -161,6 +161,7 @@ def main() -> None:
         page.context.close()
         trouble(browser)
     states.main()
+    flower_pictures.main()
 
 
 if __name__ == "__main__":

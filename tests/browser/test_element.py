@@ -846,7 +846,7 @@ def test_it_can_be_imported_where_there_is_no_page():
 
 # -- many ------------------------------------------------------------------------------------------
 
-BUILD = """async ([count, variant, state]) => {
+BUILD = """([count, variant, state]) => {
   const main = document.querySelector("main");
   globalThis.all = Array.from({ length: count }, () => {
     const element = document.createElement("headway-progress");
@@ -856,60 +856,32 @@ BUILD = """async ([count, variant, state]) => {
     main.append(element);
     return element;
   });
-  await new Promise((done) => setTimeout(done, 2000));
 }"""
-UPDATE = """async ([state, seconds]) => {
-  let frames = 0;
-  const frame = () => { frames++; requestAnimationFrame(frame); };
-  requestAnimationFrame(frame);
-  let turn = 0;
-  const timer = setInterval(() => {
-    turn++;
+# Faster than they can be drawn, then for as long as drawing what is left takes.
+UPDATE = """async ([state, turns]) => {
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  for (let turn = 1; turn <= turns; turn++) {
     for (const element of all) {
-      const stages = state.stages.map((stage) => stage.status === "running" ? { ...stage, current: turn % 340 } : stage);
-      element.state = { ...state, stages, progress: (turn % 340) / 340, updated_at: Date.now() / 1000 };
+      const stages = state.stages.map((stage) => stage.status === "running" ? { ...stage, current: turn } : stage);
+      element.state = { ...state, stages, progress: turn / turns, updated_at: Date.now() / 1000 };
     }
-  }, 100);
-  await new Promise((done) => setTimeout(done, seconds * 1000));
-  clearInterval(timer);
-  return { frames_per_second: Math.round(frames / seconds), updates: turn * all.length };
+    await frame();
+  }
+  const last = () => new Set(all.map((each) => each.shadowRoot.querySelector(".bar")?.getAttribute("aria-valuetext")));
+  for (let left = 500; last().size > 1 && left; left--) await frame();
 }"""
-
-
-def tasks_of(trace: bytes) -> list[dict[str, Any]]:
-    """What the page's main thread did, without a break, from a trace."""
-    events = json.loads(trace)["traceEvents"]
-    mains = {
-        (each["pid"], each["tid"])
-        for each in events
-        if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"
-    }
-    return [
-        each
-        for each in events
-        if each["name"].endswith("RunTask")
-        and "tdur" in each
-        and (each["pid"], each["tid"]) in mains
-    ]
 
 
 @pytest.mark.parametrize("variant", ["compact", "full"])
-def test_five_hundred_of_them_stay_smooth(browser, page, site, variant, record_property):
-    """Ten updates a second each. By the thread's own time: what else the machine does is not theirs."""
+def test_five_hundred_of_them_are_all_drawn(page, site, variant):
+    """However many updates come, nobody is left behind. `python -m benchmarks browser` measures what it costs."""
     page.goto(site.url)
     page.evaluate(BUILD, [500, variant, RUNNING])
-    browser.start_tracing(page=page, categories=["toplevel"])
-    seen = page.evaluate(UPDATE, [RUNNING, 4])
-    tasks = tasks_of(browser.stop_tracing())
-    for name, field in [("longest_task_ms", "tdur"), ("longest_task_wall_ms", "dur")]:
-        seen[name] = round(max(each[field] for each in tasks) / 1000)
-    print(variant, seen)
-    record_property(variant, seen)
-    assert seen["longest_task_ms"] < 50
+    page.evaluate(UPDATE, [RUNNING, 20])
     drawn = page.evaluate(
         "all.map((each) => each.shadowRoot.querySelector('.bar').getAttribute('aria-valuetext'))"
     )
-    assert len(set(drawn)) <= 2  # nobody is left behind
+    assert set(drawn) == {drawn[0]}
 
 
 WEIGH = """

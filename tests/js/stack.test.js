@@ -1,45 +1,12 @@
 // The client against the real thing: gunicorn, a Celery worker and Redis.
 
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { createClient } from "../../headway/static/headway.js";
 import { until } from "./site.js";
+import { begin, missing } from "./stack.js";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const pythons = [process.env.VIRTUAL_ENV, join(ROOT, ".venv")].map((folder) => folder && join(folder, "bin", "python"));
-const python = pythons.find(
-  (path) => path && existsSync(path) && spawnSync(path, ["-c", "import flask, gevent, gunicorn, celery"]).status === 0,
-);
-const skip = python || process.env.CI ? false : "there is no Python environment: make test makes one";
-
-/** Redis, a worker and two sites; `told(line)` has them do something. */
-async function begin(test) {
-  const stack = spawn(python, ["-m", "tests.js.stack"], { cwd: ROOT, stdio: ["pipe", "pipe", "inherit"] });
-  const lines = createInterface({ input: stack.stdout })[Symbol.asyncIterator]();
-  const next = async () => {
-    const { value, done } = await lines.next();
-    if (done) throw new Error("the stack has ended");
-    return JSON.parse(value);
-  };
-  test.after(async () => {
-    const ended = once(stack, "exit");
-    stack.stdin.end();
-    await ended;
-  });
-  const told = async (line) => {
-    stack.stdin.write(`${line}\n`);
-    await next();
-  };
-  return { ...(await next()), told };
-}
-
-test("with the real server", { skip }, async (t) => {
+test("with the real server", { skip: missing }, async (t) => {
   const { web, own, told } = await begin(t);
   const quick = { retry: { minMs: 20, maxMs: 200 } };
 
