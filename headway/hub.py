@@ -23,7 +23,7 @@ from headway.events import Gap, State, Subject
 from headway.feed import Acknowledged, Feed, Message
 from headway.journal import READ_COUNT, Journal, Reading
 from headway.keys import seq_of
-from headway.leases import Reaper, signs
+from headway.leases import Reaper, signs, workers
 from headway.topics import Topic
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,8 @@ class Hub:
         state = reading.state(subject)
         if state is None or state.status != "running":
             return state
-        (sign,) = signs(self._journal, [subject.id])
+        (worker,) = workers(self._journal, [subject.id])
+        (sign,) = signs(self._journal, [(subject.id, worker)])
         return replace(state, stalled=sign.alive is False)
 
     def replay(self, subject: Subject, cursor: str) -> Reading:
@@ -317,12 +318,19 @@ class Hub:
         """Find out whose worker is silent."""
         with self.lock:
             running = [topic for topic in self._topics.values() if topic.live and topic.running]
-        found = signs(self._journal, [topic.subject.id for topic in running]) if running else []
+            moved = [(topic, topic.turns) for topic in running if topic.worker is None]
+        where = workers(self._journal, [topic.subject.id for topic, _ in moved])
+        with self.lock:
+            for (topic, turns), worker in zip(moved, where, strict=True):
+                if topic.turns == turns:  # it has not moved on meanwhile
+                    topic.worker = worker
+            runs = [(topic, topic.worker) for topic in running if topic.worker]
+        found = signs(self._journal, [(topic.subject.id, worker) for topic, worker in runs])
         now = time.monotonic()
         self._read_since = self._read_since or now
         with self.lock:
-            for topic, sign in zip(running, found, strict=True):
-                if topic.running and topic.judge(sign, now, self._read_since):
+            for (topic, worker), sign in zip(runs, found, strict=True):
+                if topic.worker is worker and topic.judge(sign, now, self._read_since):
                     self._wake(topic)
 
     def _drop_idle(self) -> None:

@@ -105,35 +105,44 @@ class Lease:
         self._strangers = strangers - gone
 
 
+class Worker(NamedTuple):
+    """Where a task runs."""
+
+    boot: str
+    late: bool  # the task's message will be delivered again
+
+
 class Sign(NamedTuple):
     """What is known of a running task's worker. `alive` is None where there is none: the task runs eagerly."""
 
     alive: bool | None
     active: bool  # the worker knows of the task
-    late: bool  # its message will be delivered again
+    late: bool
 
 
-def signs(journal: Journal, tasks: Sequence[str]) -> list[Sign]:
-    """One sign per task, in two round trips."""
-    fields = [("HMGET", f"{key(Subject('task', task))}:state", "_boot", "_late") for task in tasks]
-    boots = [(_text(boot), late == b"1") for boot, late in journal.run(fields)]
-    workers = list({boot for boot, _ in boots})
-    asked: list[tuple[str, ...]] = [("SISMEMBER", WORKERS, boot) for boot in workers]
-    asked += [("EXISTS", _lease(boot)) for boot in workers]
-    asked += [
-        ("SISMEMBER", tasks_of(boot), task) for task, (boot, _) in zip(tasks, boots, strict=True)
-    ]
-    replies = journal.run(asked)
-    known, leased = replies[: len(workers)], replies[len(workers) : 2 * len(workers)]
-    active = replies[2 * len(workers) :]
-    alive = {
-        boot: bool(lives) if is_worker else None
-        for boot, is_worker, lives in zip(workers, known, leased, strict=True)
-    }
-    return [
-        Sign(alive[boot], bool(works), late)
-        for (boot, late), works in zip(boots, active, strict=True)
-    ]
+def workers(journal: Journal, tasks: Sequence[str]) -> list[Worker]:
+    """Where each task runs, or ran last."""
+    asked = [("HMGET", f"{key(Subject('task', task))}:state", "_boot", "_late") for task in tasks]
+    return [Worker(_text(boot), late == b"1") for boot, late in journal.run(asked)]
+
+
+def signs(journal: Journal, runs: Sequence[tuple[str, Worker]]) -> list[Sign]:
+    """One sign for each task, in one round trip of three commands per worker."""
+    tasks: dict[str, list[str]] = {}
+    for task, worker in runs:
+        tasks.setdefault(worker.boot, []).append(task)
+    asked: list[tuple[str, ...]] = []
+    for boot, those in tasks.items():
+        asked += [("SISMEMBER", WORKERS, boot), ("EXISTS", _lease(boot))]
+        asked += [("SMISMEMBER", tasks_of(boot), *those)]
+    replies = iter(journal.run(asked))
+    alive: dict[str, bool | None] = {}
+    active: set[str] = set()
+    for boot, those in tasks.items():
+        known, lives, active_there = next(replies), next(replies), next(replies)
+        alive[boot] = bool(lives) if known else None
+        active |= {task for task, works in zip(those, active_there, strict=True) if works}
+    return [Sign(alive[worker.boot], task in active, worker.late) for task, worker in runs]
 
 
 class Reaper:

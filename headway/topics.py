@@ -14,7 +14,7 @@ from headway.events import ENDED, Finished, Gap, State, Subject
 from headway.feed import Message
 from headway.journal import Reading
 from headway.keys import seq_of
-from headway.leases import LEASE_SECONDS, Sign
+from headway.leases import LEASE_SECONDS, Sign, Worker
 
 SILENT_SECONDS = 1.0  # a lease must be missing: it may be a beat late
 ABSENT_SECONDS = 5.0  # a worker must not know of its task: it may not have said so yet
@@ -56,6 +56,8 @@ class Topic:
         self.missing_since: float | None = None  # Redis has less than was seen; it may come back
         self.idle_since = time.monotonic()
         self.running = False
+        self.turns = 0  # how often that has changed
+        self.worker: Worker | None = None  # of a running task; None until the hub has asked
         self.stalled: str | None = None  # why
         self._silent_since: float | None = None
         self._absent_since: float | None = None
@@ -98,6 +100,8 @@ class Topic:
 
     def _run(self, running: bool) -> None:
         self.running = running
+        self.turns += 1
+        self.worker = None
         self.stalled = self._silent_since = self._absent_since = None
 
     def judge(self, sign: Sign, now: float, read_since: float) -> bool:

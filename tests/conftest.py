@@ -23,7 +23,8 @@ PROGRAMS = {
 
 # What a developer's shell happens to export must not decide a test.
 for _name in list(os.environ):
-    if _name.startswith(("HEADWAY_", "CELERY_", "FLOWER_")) and "_TEST_" not in _name:
+    _ours = _name.startswith(("HEADWAY_", "CELERY_", "FLOWER_")) and "_TEST_" not in _name
+    if _ours or _name in ("LINES", "COLUMNS"):
         del os.environ[_name]
 
 

@@ -10,7 +10,7 @@ from headway import leases
 from headway.errors import JournalUnavailable
 from headway.events import State
 from headway.journal import Journal
-from headway.leases import Lease, Reaper, Sign, signs
+from headway.leases import Lease, Reaper, Sign, Worker, signs, workers
 from tests.hubs import MakeHub, Viewer
 from tests.journals import Book
 from tests.processes import RedisServer, wait_until
@@ -118,7 +118,10 @@ def test_signs_tell_who_works_on_what(
     client.sadd(leases.WORKERS, "boot", "gone")
     client.set(LEASE, 1)
     client.srem(TASKS, "dropped")
-    assert signs(journal, ["works", "dropped", "orphan", "eager", "unknown"]) == [
+    tasks = ["works", "dropped", "orphan", "eager", "unknown"]
+    where = workers(journal, tasks)
+    assert where == [Worker(boot, late=False) for boot in ("boot", "boot", "gone", "", "")]
+    assert signs(journal, list(zip(tasks, where, strict=True))) == [
         Sign(alive=True, active=True, late=False),
         Sign(alive=True, active=False, late=False),
         Sign(alive=False, active=True, late=False),
