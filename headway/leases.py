@@ -53,14 +53,22 @@ class Lease:
         self._told: set[str] = set()  # the tasks that Redis has, as far as is known
         self._strangers: set[str] = set()  # that it has, and this worker knows nothing of
         self._beats = 0
-        self._stopped = False
+        self._started = self._stopped = False
 
     def start(self) -> None:
-        start_native_thread(self._run)
+        """Once; starting it again is harmless."""
+        if not self._started:
+            self._started = True
+            start_native_thread(self._run)
 
     def stop(self) -> None:
-        """The worker ends in an orderly way: what it leaves unfinished is known to be so at once."""
+        """The worker ends in an orderly way: nobody has to wait until the lease expires.
+
+        From the caller's thread, with a connection of its own: the lease's may not live to its next beat.
+        """
         self._stopped = True
+        with contextlib.suppress(JournalUnavailable):
+            self._open_journal().run([("DEL", _lease(self._boot))])
 
     def _run(self) -> None:
         journal = self._open_journal()  # here: its locks and sockets are this thread's
@@ -74,9 +82,6 @@ class Lease:
             except Exception:
                 logger.exception("The lease goes on after an error.")
             time.sleep(BEAT_SECONDS)
-        with contextlib.suppress(JournalUnavailable):
-            self._beat(journal)
-            journal.run([("DEL", _lease(self._boot))])
 
     def _beat(self, journal: Journal) -> None:
         active, tasks = self._active(), tasks_of(self._boot)

@@ -65,20 +65,18 @@ class Lifecycle:
 
     @cached_property
     def lease(self) -> Lease:
-        """Taken when it is first asked for: a worker without tracked tasks costs nothing."""
-        lease = Lease(
+        """Started when there is a tracked task: a worker without any costs nothing."""
+        return Lease(
             lambda: Journal(self.settings.redis_url, connections=1),
             _boot(),
             self._active,
             self.settings.lost_after,
         )
-        lease.start()
-        return lease
 
     def ready(self, **_: Any) -> None:
         """A worker takes tasks from now on. One that may track some is known to live from the beginning."""
         if any(self._tracked(name, "any", None, task) for name, task in self._app.tasks.items()):
-            assert self.lease
+            self.lease.start()
 
     def _active(self) -> set[str]:
         """The tasks this worker has in hand, asked from the lease's thread."""
@@ -109,11 +107,11 @@ class Lifecycle:
         reported.connect(self.monitors, weak=False, dispatch_uid="headway.monitors")
 
     def received(self, sender: Any, request: Any, **_: Any) -> None:
-        """In the worker's main process, where alone it is known whether monitors are told of tasks just now."""
+        """In the worker's main process, which alone knows what it has in hand, and what monitors are told of."""
         about = request.request_dict.get(stages.HEADER)
         if self._tracked(request.name, request.id, about, self._app.tasks.get(request.name)):
             self._requests[request.id] = request
-            assert self.lease
+            self.lease.start()
         self.monitors.heed(sender.event_dispatcher)
 
     # -- before ----------------------------------------------------------------------------------------------

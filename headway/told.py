@@ -1,6 +1,5 @@
 """One event as a viewer is told it. Pure: text in, values out; what is no event of ours is None, never an error."""
 
-import re
 import time
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from msgspec import Struct
 
 from headway import sse
 from headway.events import Ended, Event, Link, Snapshot, Stalled
+from headway.keys import seq_of
 
 Said = Event | Snapshot | Stalled | Link | Ended
 
@@ -40,7 +40,6 @@ class Problem(Struct):
     tasks: tuple[str, ...] = ()
 
 
-_CURSOR = re.compile(r"([1-9][0-9]{0,14})-[0-9]{1,16}")
 _said: msgspec.json.Decoder[Said] = msgspec.json.Decoder(Said)
 _unknown = msgspec.json.Decoder(_Unknown)
 _problems = msgspec.json.Decoder(Problem)
@@ -67,12 +66,6 @@ def problem_in(body: bytes) -> Problem:
         return _problems.decode(body)
     except _UNREADABLE:
         return Problem()
-
-
-def seq_of(cursor: str) -> int:
-    """The place of an event in its history; 0 for what is no cursor."""
-    found = _CURSOR.fullmatch(cursor)
-    return int(found[1]) if found else 0
 
 
 def seconds_in(said: str) -> float:

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from headway import sse
 from headway.errors import HeadwayError
 from headway.events import ENDED, SUBJECT_ID, Ended, Link, Snapshot, Stalled, State, fold
-from headway.told import Told, problem_in, seconds_in, seq_of, told_in
+from headway.keys import seq_of
+from headway.told import Told, problem_in, seconds_in, told_in
 
 MIN_SECONDS, MAX_SECONDS = 0.5, 8.0  # of the random time before another try: at first, at most
 MOST_RETRY = 60.0  # seconds of `retry:`
