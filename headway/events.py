@@ -68,6 +68,8 @@ class State(Struct, frozen=True, kw_only=True):
     title: str | None = None
     status: TaskStatus = "queued"
     stalled: bool = False
+    cancelling: bool = False  # somebody has asked for its end
+    position: int | None = None  # among what waits in its queue: 1 is the next to run
     confirmed: bool = (
         False  # False while no journal exists: nobody but the asker says there is such a task
     )
@@ -147,6 +149,10 @@ class Emitted(_Event, frozen=True, kw_only=True, tag="emitted"):
     data: Any = None
 
 
+class Cancelling(_Event, frozen=True, kw_only=True, tag="cancelling"):
+    """Somebody has asked for its end. Whether it comes to that is for whoever runs the task to say."""
+
+
 class Retrying(_Event, frozen=True, kw_only=True, tag="retrying"):
     error: Error | None = None
     delay: float | None = None
@@ -158,7 +164,9 @@ class Finished(_Event, frozen=True, kw_only=True, tag="finished"):
     error: Error | None = None
 
 
-Event = Queued | Started | StageReported | MessageReported | Emitted | Retrying | Finished
+Event = (
+    Queued | Started | StageReported | MessageReported | Emitted | Cancelling | Retrying | Finished
+)
 
 
 class Gap(Struct, frozen=True, kw_only=True):
@@ -182,6 +190,12 @@ class Stalled(_Event, frozen=True, kw_only=True, tag="stalled"):
 
     stalled: bool
     reason: str | None = None
+
+
+class Position(_Event, frozen=True, kw_only=True, tag="position"):
+    """Without an id: where the task stands in its queue. Null when that cannot be told."""
+
+    position: int | None
 
 
 class Link(Struct, frozen=True, kw_only=True, tag_field="type", tag="link"):
@@ -210,6 +224,7 @@ class Execution(Struct, frozen=True, kw_only=True, eq=False):
         False  # its message is acknowledged only when it has ended: until then it may be run again
     )
     owner: str | None = None  # for access only; never part of a state or an event
+    queue: str | None = None  # it came out of
 
 
 class Supervisor(Struct, frozen=True, kw_only=True, eq=False):
@@ -221,6 +236,7 @@ class Supervisor(Struct, frozen=True, kw_only=True, eq=False):
     task: str
     retries: int
     boot: str
+    queue: str | None = None  # the task may still stand in it
 
 
 class Sender(Struct, frozen=True, kw_only=True, eq=False):
@@ -228,6 +244,7 @@ class Sender(Struct, frozen=True, kw_only=True, eq=False):
 
     task: str
     owner: str | None = None
+    queue: str | None = None  # it puts the task into, to be run as soon as its turn comes
 
 
 Source = Execution | Supervisor | Sender
@@ -291,15 +308,18 @@ def fold(state: State, event: Event) -> State:
             now |= {"message": event.message, "data": event.data, "progress": event.progress}
         case Emitted():
             pass
+        case Cancelling():
+            now |= {"cancelling": True}
         case Retrying():
             due_at = None if event.delay is None else event.at + event.delay
             now |= {"status": "retrying", "error": event.error, "due_at": due_at, "remaining": None}
         case Finished():
             now |= {"status": event.status, "result": event.result, "error": event.error}
             now |= {"finished_at": event.at, "remaining": None}
+            now |= {"cancelling": False, "position": None}
             if event.status == "succeeded":
                 now["progress"] = 1.0
-    if state.status == "lost" and not isinstance(event, Finished | Started | Queued):
+    if state.status == "lost" and isinstance(event, _SIGNS_OF_LIFE):
         now |= {
             "status": "running",
             "finished_at": None,
@@ -309,6 +329,8 @@ def fold(state: State, event: Event) -> State:
     return settle(state) if isinstance(event, Retrying | Finished) else state
 
 
+# Of an execution: what others say does not withdraw `lost`.
+_SIGNS_OF_LIFE = (StageReported, MessageReported, Emitted, Retrying)
 _STARTED = ("attempt", "worker", "started_at", "progress", "remaining", "message", "data", "stages")
 
 

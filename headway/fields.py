@@ -3,6 +3,7 @@
 import msgspec
 
 from headway.events import (
+    Cancelling,
     Event,
     Finished,
     Retrying,
@@ -32,7 +33,7 @@ def changes(event: Event, old: State, new: State) -> tuple[bytes | str, ...]:
 _STATE_FIELDS = [
     name
     for name in State.__struct_fields__
-    if name not in ("task", "attempt", "stages", "stalled", "confirmed")
+    if name not in ("task", "attempt", "stages", "stalled", "position", "confirmed")
 ]
 
 
@@ -41,8 +42,9 @@ _STATE_FIELDS = [
 _ALWAYS = frozenset({"updated_at"})
 _CONTESTED: dict[type[Event], frozenset[str]] = {
     StageReported: _ALWAYS | {"remaining"},
+    Cancelling: _ALWAYS | {"cancelling"},
     Retrying: _ALWAYS | {"error", "due_at", "remaining"},
-    Finished: _ALWAYS | {"status", "result", "error", "finished_at", "remaining"},
+    Finished: _ALWAYS | {"status", "result", "error", "finished_at", "remaining", "cancelling"},
 }
 
 

@@ -24,13 +24,14 @@ from headway.feed import Acknowledged, Feed, Message
 from headway.journal import READ_COUNT, Journal, Reading
 from headway.keys import seq_of
 from headway.leases import Reaper, signs, workers
-from headway.topics import Topic
+from headway.queues import positions, queues
+from headway.topics import Phase, Topic
 
 logger = logging.getLogger(__name__)
 
 HEARD = 1000  # messages kept while a subject is being read; more, and it is read again
 AUDIT_SECONDS = 5.0
-LOOK_SECONDS = 0.9  # between looks at the leases of what runs
+LOOK_SECONDS = 0.9  # between looks at the leases of what runs, and the queues of what waits
 PING_SECONDS = 5.0  # of silence before the connection is asked, and again before it is given up
 AHEAD_SECONDS = 3.0  # for a producer to send again what Redis lost in a failover
 IDLE_SECONDS = 30.0  # a subject nobody watches is kept this long
@@ -101,6 +102,10 @@ class Hub:
         """The state as Redis has it, read now."""
         (reading,) = self._journal.read([(subject, None)])
         state = reading.state(subject)
+        if state is not None and state.status == "queued":
+            (queue,) = queues(self._journal, [subject.id])
+            (position,) = positions(self._journal, [(subject.id, queue)])
+            return replace(state, position=position)
         if state is None or state.status != "running":
             return state
         (worker,) = workers(self._journal, [subject.id])
@@ -221,6 +226,7 @@ class Hub:
                 if time.monotonic() - looked > LOOK_SECONDS:
                     looked = time.monotonic()
                     self._look_at_leases()
+                    self._look_at_queues()
                     self._reaper.reap()
                 if time.monotonic() - audited > AUDIT_SECONDS:
                     audited = time.monotonic()
@@ -317,7 +323,7 @@ class Hub:
     def _look_at_leases(self) -> None:
         """Find out whose worker is silent."""
         with self.lock:
-            running = [topic for topic in self._topics.values() if topic.live and topic.running]
+            running = self._in_phase("running")
             moved = [(topic, topic.turns) for topic in running if topic.worker is None]
         where = workers(self._journal, [topic.subject.id for topic, _ in moved])
         with self.lock:
@@ -332,6 +338,27 @@ class Hub:
             for (topic, worker), sign in zip(runs, found, strict=True):
                 if topic.worker is worker and topic.judge(sign, now, self._read_since):
                     self._wake(topic)
+
+    def _look_at_queues(self) -> None:
+        """Find out where those stand that wait."""
+        with self.lock:
+            waiting = self._in_phase("waiting")
+            moved = [(topic, topic.turns) for topic in waiting if topic.queue is None]
+        found = queues(self._journal, [topic.subject.id for topic, _ in moved])
+        with self.lock:
+            for (topic, turns), queue in zip(moved, found, strict=True):
+                if topic.turns == turns:
+                    topic.queue = queue
+            lines = [(topic, topic.turns, topic.queue) for topic in waiting if topic.queue]
+        places = positions(self._journal, [(each.subject.id, queue) for each, _, queue in lines])
+        with self.lock:
+            for (topic, turns, _), position in zip(lines, places, strict=True):
+                if topic.turns == turns and topic.position != position:
+                    topic.position = position
+                    self._wake(topic)
+
+    def _in_phase(self, phase: Phase) -> list[Topic]:
+        return [topic for topic in self._topics.values() if topic.live and topic.phase == phase]
 
     def _drop_idle(self) -> None:
         limit = time.monotonic() - IDLE_SECONDS

@@ -82,16 +82,17 @@ end
 
 local operations = {}
 
--- owner, when it was sent as JSON, payload, field, value, ...   Only an empty journal takes it; an id sent again
+-- owner, when it was sent as JSON, queue, payload, field, value, ...   Only an empty journal takes it; an id sent again
 -- after its end is answered with that end, and what has only come late is not.
 function operations.queue()
   if held.seq then
     local late = redis.call('HGET', S, 'queued_at') == A[2]
     return {'KNOWN', not late and held.term or ''}
   end
-  local id = append('sender', '0', A[3])
+  local id = append('sender', '0', A[4])
   if A[1] ~= '' then redis.call('HSET', S, '_owner', A[1]) end
-  set_fields(4)
+  if A[3] ~= '' then redis.call('HSET', S, '_queue', A[3]) end
+  set_fields(5)
   return {'OK', id}
 end
 
@@ -134,6 +135,16 @@ function operations.append()
   redis.call('HSET', S, '_pseq', A[2])
   set_term(A[3])
   set_fields(5)
+  return {'OK', id}
+end
+
+-- payload, field, value, ...   Somebody asks for the end of whatever runs, which is nobody's verdict: once is enough.
+function operations.cancelling()
+  if not held.seq then return {'UNKNOWN'} end
+  if held.term then return {'TERMINAL', held.last} end
+  if redis.call('HGET', S, 'cancelling') == 'true' then return {'DUP', held.last} end
+  local id = append('canceller', '', A[1])
+  set_fields(2)
   return {'OK', id}
 end
 

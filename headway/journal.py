@@ -20,6 +20,7 @@ from redis.retry import Retry
 from headway import usual
 from headway.errors import JournalUnavailable
 from headway.events import (
+    Cancelling,
     Event,
     Execution,
     Finished,
@@ -32,7 +33,7 @@ from headway.events import (
 )
 from headway.feed import Feed
 from headway.fields import state_of
-from headway.keys import CURSOR, EVERY_TASK, key, seq_of, subject_of, tasks_of
+from headway.keys import CURSOR, EVERY_TASK, key, line_of, seq_of, subject_of, tasks_of
 from headway.usual import Usual
 
 TIMEOUT = 0.25  # seconds for one round trip: longer, and a hung Redis is felt
@@ -42,6 +43,9 @@ READ_COUNT = 256  # entries of a log read at once
 PINGS = 5  # of which the fastest counts: the others have waited for this machine
 SCAN_COUNT = 1000  # keys looked at in one step
 SCAN_STEPS = 10_000  # and then it is enough: the keyspace may be somebody else's
+OVERTAKEN_SECONDS = (
+    300  # what was sent so long before one that begins does not stand in line any more
+)
 READ_BATCH = 100  # subjects read in one transaction: Redis serves nobody else meanwhile
 
 _LUA = resources.files("headway").joinpath("journal.lua").read_text("utf-8")
@@ -155,8 +159,9 @@ class Journal:
         with self._redis.pipeline(transaction=False) as pipe:
             for letter in letters:
                 pipe.evalsha(_SHA, 2, *self._arguments(letter))
-            for boot, task in _begun(letters):
-                pipe.sadd(tasks_of(boot), task)
+            send: Callable[..., Any] = pipe.execute_command
+            for command in self._beside(letters):
+                send(*command)
             replies = pipe.execute(raise_on_error=False)[: len(letters)]
             if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
                 pipe.script_load(_LUA)
@@ -175,11 +180,16 @@ class Journal:
             seconds = [keep.finished, keep.finished_log]
         operation: list[Argument]
         match letter.source:
-            case Sender(owner=owner):
+            case Sender(owner=owner, queue=queue):
                 due = getattr(event, "due_at", None) or 0.0
                 seconds = [keep.queued + max(0, int(due - time.time()))] * 2
                 sent_at = msgspec.json.encode(event.at)
-                operation = ["queue", owner or "", sent_at, letter.payload]
+                operation = ["queue", owner or "", sent_at, queue or "", letter.payload]
+            case Supervisor() if isinstance(event, Cancelling):
+                seconds = [
+                    keep.queued
+                ] * 2  # it may have to wait for its turn, or its time, to be told
+                operation = ["cancelling", letter.payload]
             case Supervisor(retries=retries, boot=boot):
                 verdict = f"{type(event).__name__} {status} {retries} {boot}"
                 create = "1" if boot else "0"
@@ -208,6 +218,23 @@ class Journal:
             *operation[1:],
             *letter.fields,
         ]
+
+    def _beside(self, letters: Sequence[Letter]) -> Iterator[Sequence[Argument]]:
+        """What goes with the letters to keys that are not the task's own: its worker's set, its queue's line."""
+        for letter in letters:
+            match letter.source:
+                case Sender(task=task, queue=str(queue)):
+                    yield "ZADD", line_of(queue), letter.event.at, task
+                    yield "EXPIRE", line_of(queue), self._retention.queued
+                case Execution(task=task, boot=boot, queue=queue) if letter.begins:
+                    if boot:
+                        yield "SADD", tasks_of(boot), task
+                    if queue:
+                        yield "ZREM", line_of(queue), task
+                        sent_at = getattr(letter.event, "queued_at", None) or 0.0
+                        yield "ZREMRANGEBYSCORE", line_of(queue), 0, sent_at - OVERTAKEN_SECONDS
+                case Supervisor(task=task, queue=str(queue)):
+                    yield "ZREM", line_of(queue), task
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -375,11 +402,6 @@ def _subscriber_limit(limits: str) -> str | None:
 
 
 _BUFFERS = "client-output-buffer-limit"
-
-
-def _begun(letters: Sequence[Letter]) -> list[tuple[str, str]]:
-    sources = [letter.source for letter in letters if letter.begins]
-    return [(each.boot, each.task) for each in sources if isinstance(each, Execution) and each.boot]
 
 
 def _checked(replies: list[Any]) -> list[Any]:

@@ -26,6 +26,11 @@ def tasks_of(boot: str) -> str:
     return f"headway:b:{{{boot}}}:tasks"
 
 
+def line_of(queue: str) -> str:
+    """The sorted set of the tasks that wait in a queue, by when they were sent."""
+    return f"headway:q:{{{queue}}}"
+
+
 def seq_of(cursor: str) -> int:
     """The place of an event in its log, from 1; 0 for "0" and for what is no cursor."""
     found = CURSOR.fullmatch(cursor)

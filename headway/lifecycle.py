@@ -116,7 +116,15 @@ class Lifecycle:
 
     # -- before ----------------------------------------------------------------------------------------------
 
-    def queued(self, sender: Any = None, headers: Any = None, **_: Any) -> None:
+    def queued(
+        self,
+        sender: Any = None,
+        headers: Any = None,
+        exchange: Any = None,
+        routing_key: Any = None,
+        properties: Any = None,
+        **_: Any,
+    ) -> None:
         """The sender's side. Written before the task is sent, so that it precedes everything."""
         name, headers = str(sender), {} if headers is None else headers
         task = headers.get("id")
@@ -131,8 +139,9 @@ class Lifecycle:
         about = dict(about) if isinstance(about, Mapping) else {}
         now = time.time()
         about |= {"queued_at": now, "due_at": messages.due_at(headers.get("eta"))}
+        about["queue"] = messages.line(exchange, routing_key, properties)
         headers[stages.HEADER] = {key: value for key, value in about.items() if value is not None}
-        source = events.Sender(task=task, owner=messages.owner(about))
+        source = events.Sender(task=task, owner=messages.owner(about), queue=messages.queue(about))
         facts = messages.facts(name, about)
         del facts["queued_at"]  # it is the event's own time
         reported.send(sender=name, source=source, event=events.Queued(task=task, at=now, **facts))
@@ -188,6 +197,7 @@ class Lifecycle:
             began=time.monotonic(),
             late=bool(task.acks_late),
             owner=messages.owner(about),
+            queue=messages.queue(about),
         )
         attempt = Attempt(
             execution,
@@ -285,9 +295,13 @@ class Lifecycle:
     def cancel(self, task: str) -> None:
         publisher = self.publisher  # connected, before anything is sent
         self._app.control.revoke(task, terminate=True)
-        source = events.Supervisor(task=task, retries=-1, boot="")
-        event = events.Finished(task=task, at=time.time(), status="cancelled")
-        reported.send(sender=None, source=source, event=event)
+        source, now = events.Supervisor(task=task, retries=-1, boot=""), time.time()
+        # The end is refused if the task has begun: then whoever runs it will say what came of this.
+        for event in (
+            events.Cancelling(task=task, at=now),
+            events.Finished(task=task, at=now, status="cancelled"),
+        ):
+            reported.send(sender=None, source=source, event=event)
         publisher.flusher.wait(source)
 
     def _judge(self, attempt: Attempt, task: Any, retval: Any) -> None:
@@ -315,10 +329,13 @@ class Lifecycle:
 
     def _supervise(self, request: Any, event: events.Finished | events.Retrying) -> None:
         """Say it of the execution that was requested so, which is not this process's own."""
-        registered = self._app.tasks.get(request.task)
-        if self._tracked(str(request.task), event.task, messages.about(request), registered):
+        registered, about = self._app.tasks.get(request.task), messages.about(request)
+        if self._tracked(str(request.task), event.task, about, registered):
             source = events.Supervisor(
-                task=event.task, retries=messages.retries(request), boot=_boot()
+                task=event.task,
+                retries=messages.retries(request),
+                boot=_boot(),
+                queue=messages.queue(about) if isinstance(about, Mapping) else None,
             )
             for execution in list(self._begun):
                 if execution.task == event.task:

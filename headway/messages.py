@@ -49,6 +49,18 @@ def owner(about: Mapping[str, Any]) -> str | None:
     return None if about.get("owner") is None else values.text(about["owner"], MOST_NAME)
 
 
+def line(exchange: object, routing_key: object, properties: object) -> object:
+    """The queue a message goes to, if it is named and its messages are taken in the order they were sent."""
+    priority = properties.get("priority") if isinstance(properties, Mapping) else None
+    return None if exchange or priority else routing_key
+
+
+def queue(about: Mapping[str, Any]) -> str | None:
+    """The queue it was put into; None while it is not its time yet, and when it is sent again."""
+    fresh = about.get("due_at") is None and not about.get("retries")
+    return values.text(about["queue"], MOST_NAME) if fresh and about.get("queue") else None
+
+
 def due_at(eta: object) -> float | None:
     try:
         return datetime.datetime.fromisoformat(str(eta)).timestamp() if eta else None

@@ -8,7 +8,9 @@ import msgspec
 from headway import events
 
 #: What one `data:` line of a stream can be.
-Said = events.Event | events.Snapshot | events.Stalled | events.Link | events.Ended
+Said = (
+    events.Event | events.Snapshot | events.Stalled | events.Position | events.Link | events.Ended
+)
 
 
 def schema() -> dict[str, Any]:

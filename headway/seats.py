@@ -11,7 +11,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from headway import sse
-from headway.events import Gap, Snapshot, Stalled, Subject, encode
+from headway.events import Gap, Position, Snapshot, Stalled, Subject, encode
 from headway.hub import AHEAD_SECONDS, Hub
 from headway.journal import READ_COUNT, Reading
 from headway.keys import CURSOR, seq_of
@@ -40,6 +40,7 @@ class Seat:
         self.cursor = cursor
         self.placed = False  # it has had its first frames
         self._stalled: object = UNSET  # what it was told last
+        self._position: int | None = None
         self.over = False
         self.waits_until: float | None = None  # its cursor is ahead of the log
         self._generation = 0
@@ -66,18 +67,16 @@ class Seat:
         return [each.data for each in frames] + self._flags()
 
     def _flags(self) -> list[bytes]:
-        """Whether its task is stalled, if it does not know: no event says so."""
-        topic = self.topic
-        if self.over or self._stalled == topic.stalled:
-            return []
-        self._stalled = topic.stalled
-        stalled = Stalled(
-            task=topic.subject.id,
-            at=time.time(),
-            stalled=topic.stalled is not None,
-            reason=topic.stalled,
-        )
-        return [sse.frame(encode(stalled))]
+        """What the server itself knows of its task and no event says, as far as it is news."""
+        topic, task, now = self.topic, self.topic.subject.id, time.time()
+        flags: list[Stalled | Position] = []
+        if not self.over and self._stalled != topic.stalled:
+            stalled, reason = topic.stalled is not None, topic.stalled
+            flags.append(Stalled(task=task, at=now, stalled=stalled, reason=reason))
+        if topic.phase == "waiting" and self._position != topic.position:
+            flags.append(Position(task=task, at=now, position=topic.position))
+        self._stalled, self._position = topic.stalled, topic.position
+        return [sse.frame(encode(flag)) for flag in flags]
 
     def behind(self) -> bool:
         """Whether what follows the cursor is not held in memory."""
@@ -130,8 +129,9 @@ class Seat:
     def _snapshot(self, gap: Gap | None, *, identified: bool = True) -> bytes:
         """The whole state, from which the viewer goes on. Without an id it leaves the viewer's cursor alone."""
         topic = self.topic
-        self._stalled = topic.stalled
-        state = replace(topic.state(), stalled=topic.stalled is not None)
+        self._stalled, self._position = topic.stalled, topic.position
+        stalled = topic.stalled is not None
+        state = replace(topic.state(), stalled=stalled, position=topic.position)
         snapshot = Snapshot(task=topic.subject.id, at=time.time(), state=state, gap=gap or UNSET)
         self._place(topic.cursor or "0")
         self.over = topic.gone or topic.ended()

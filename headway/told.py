@@ -8,10 +8,10 @@ import msgspec
 from msgspec import Struct
 
 from headway import sse
-from headway.events import Ended, Event, Link, Snapshot, Stalled
+from headway.events import Ended, Event, Link, Position, Snapshot, Stalled
 from headway.keys import seq_of
 
-Said = Event | Snapshot | Stalled | Link | Ended
+Said = Event | Snapshot | Stalled | Position | Link | Ended
 
 
 class Told(NamedTuple):

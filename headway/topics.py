@@ -7,10 +7,10 @@ lock guards a topic, decides what may be appended.
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from headway import events, sse, values
-from headway.events import ENDED, Finished, Gap, State, Subject
+from headway.events import ENDED, Finished, Gap, State, Subject, TaskStatus
 from headway.feed import Message
 from headway.journal import Reading
 from headway.keys import seq_of
@@ -21,8 +21,14 @@ ABSENT_SECONDS = 5.0  # a worker must not know of its task: it may not have said
 RING = 256  # frames held per subject; a viewer further behind is served from the journal
 
 
-STARTS = b'{"type":"started"'
-STOPS = (b'{"type":"finished"', b'{"type":"retrying"')
+Phase = Literal["waiting", "running", "neither"]
+_PHASES: dict[TaskStatus, Phase] = {"queued": "waiting", "running": "running"}
+_TURNS: dict[bytes, Phase] = {
+    b'{"type":"queued"': "waiting",
+    b'{"type":"started"': "running",
+    b'{"type":"retrying"': "neither",
+    b'{"type":"finished"': "neither",
+}
 
 
 class Frame(NamedTuple):
@@ -55,10 +61,12 @@ class Topic:
         self.doubted: str | None = None  # a message's id that no read has confirmed yet
         self.missing_since: float | None = None  # Redis has less than was seen; it may come back
         self.idle_since = time.monotonic()
-        self.running = False
+        self.phase: Phase = "neither"
         self.turns = 0  # how often that has changed
         self.worker: Worker | None = None  # of a running task; None until the hub has asked
         self.stalled: str | None = None  # why
+        self.queue: str | None = None  # of a waiting task; None until the hub has asked, "" if none
+        self.position: int | None = None
         self._silent_since: float | None = None
         self._absent_since: float | None = None
         self._state: State | None = None
@@ -82,7 +90,7 @@ class Topic:
         self.cursor = self.base = reading.last
         self.ring = []
         self._state, self._unfolded = reading.state(self.subject), []
-        self._run(reading.fields.get(b"status") == b'"running"')
+        self._turn(_PHASES.get(self._state.status, "neither") if self._state else "neither")
 
     def append(self, id: str, payload: bytes) -> None:
         self.ring.append(frame(self.subject, id, payload))
@@ -90,18 +98,16 @@ class Topic:
             self.base = self.ring[-RING - 1].id
             del self.ring[:-RING]
         self._unfolded.append(payload)
-        if payload.startswith(STARTS):
-            self._run(True)
-        elif payload.startswith(STOPS):
-            self._run(False)
+        if phase := _TURNS.get(payload[: payload.find(b",")]):
+            self._turn(phase)
         if len(self._unfolded) > RING:
             self.state()
         self.cursor, self.missing_since, self.gone = id, None, False
 
-    def _run(self, running: bool) -> None:
-        self.running = running
+    def _turn(self, phase: Phase) -> None:
+        self.phase = phase
         self.turns += 1
-        self.worker = None
+        self.worker = self.queue = self.position = None
         self.stalled = self._silent_since = self._absent_since = None
 
     def judge(self, sign: Sign, now: float, read_since: float) -> bool:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from headway import sse
 from headway.errors import HeadwayError
-from headway.events import ENDED, SUBJECT_ID, Ended, Link, Snapshot, Stalled, State, fold
+from headway.events import ENDED, SUBJECT_ID, Ended, Link, Position, Snapshot, Stalled, State, fold
 from headway.keys import seq_of
 from headway.told import Told, problem_in, seconds_in, told_in
 
@@ -255,11 +255,13 @@ class Viewer:
                 self._synchronise(at)
                 if not cursor or cursor != self.cursors[task] or gap is not UNSET:
                     state = whole
-                elif state.stalled != whole.stalled:
-                    state = replace(state, stalled=whole.stalled)
+                elif (state.stalled, state.position) != (whole.stalled, whole.position):
+                    state = replace(state, stalled=whole.stalled, position=whole.position)
                 self.cursors[task] = cursor
             case Stalled(stalled=stalled):
                 state = replace(state, stalled=stalled)
+            case Position(position=position):
+                state = replace(state, position=position)
             case None | Link() | Ended():
                 pass
             case event:

@@ -26,15 +26,24 @@ def execution(
     boot: str = "boot",
     ago: float = 0.0,
     late: bool = False,
+    queue: str | None = None,
 ) -> Execution:
     """An execution that began `ago` seconds ago."""
     return Execution(
-        task=task, nonce=nonce, retries=retries, boot=boot, began=time.monotonic() - ago, late=late
+        task=task,
+        nonce=nonce,
+        retries=retries,
+        boot=boot,
+        began=time.monotonic() - ago,
+        late=late,
+        queue=queue,
     )
 
 
-def supervisor(*, task: str = "t", retries: int = 0, boot: str = "boot") -> Supervisor:
-    return Supervisor(task=task, retries=retries, boot=boot)
+def supervisor(
+    *, task: str = "t", retries: int = 0, boot: str = "boot", queue: str | None = None
+) -> Supervisor:
+    return Supervisor(task=task, retries=retries, boot=boot, queue=queue)
 
 
 def queued(at: float = 1.0, *, task: str = "t", **fields: Any) -> events.Queued:

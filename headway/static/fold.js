@@ -28,6 +28,8 @@ const STATE = {
   title: null,
   status: "queued",
   stalled: false,
+  cancelling: false,
+  position: null,
   confirmed: false,
   attempt: 0,
   progress: null,
@@ -58,6 +60,7 @@ const SAYS = {
   stage: ["progress", "remaining"],
   message: ["message", "data", "progress"],
   emitted: [],
+  cancelling: [],
   retrying: ["error"],
   finished: ["status", "result", "error"],
 };
@@ -124,6 +127,9 @@ export function fold(state, event) {
     case "stage":
       now.stages = withStage(state.stages, pick(STAGE, event.stage));
       break;
+    case "cancelling":
+      now.cancelling = true;
+      break;
     case "retrying":
       now.status = type;
       now.due_at = event.delay == null ? null : at + event.delay;
@@ -132,11 +138,12 @@ export function fold(state, event) {
       break;
     case "finished":
       now.finished_at = at;
-      now.remaining = null;
+      now.remaining = now.position = null;
+      now.cancelling = false;
       now.stages = settle(state, now.status, at);
       if (now.status === "succeeded") now.progress = 1;
   }
-  const withdrawn = state.status === "lost" && type !== "queued" && type !== "finished";
+  const withdrawn = state.status === "lost" && !["queued", "cancelling", "finished"].includes(type);
   return { ...state, ...(withdrawn && { status: "running", finished_at: null, error: null }), ...now };
 }
 
@@ -150,9 +157,11 @@ export function reduce(state, event) {
   const { server_live } = state;
   if (type === "link") return patch(state, { server_live: event.live !== false });
   if (type === "stalled") return patch(state, { stalled: event.stalled === true });
+  if (type === "position") return patch(state, { position: event.position ?? null });
   if (type === "snapshot") {
     if (!whole) return state;
-    if (cursor && cursor === state.cursor && !gap) return patch(state, { stalled: whole.stalled === true });
+    if (cursor && cursor === state.cursor && !gap)
+      return patch(state, { stalled: whole.stalled === true, position: whole.position ?? null });
     return { ...pick(STATE, { task: event.task, ...whole }), cursor, gap, server_live };
   }
   if (!type || (cursor && seqOf(cursor) <= seqOf(state.cursor))) return state;

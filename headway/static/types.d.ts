@@ -49,6 +49,10 @@ export interface State<R = any> {
   status: TaskStatus;
   /** Its worker is silent: nobody knows whether it still runs. */
   stalled: boolean;
+  /** Somebody has asked for its end. */
+  cancelling: boolean;
+  /** Among what waits in its queue: 1 is the next to run. null when that cannot be told. */
+  position: number | null;
   /** Whether anybody but this page has said that there is such a task. */
   confirmed: boolean;
   attempt: number;
@@ -108,10 +112,12 @@ export interface TaskEvent {
     | "stage"
     | "message"
     | "emitted"
+    | "cancelling"
     | "retrying"
     | "finished"
     | "snapshot"
     | "stalled"
+    | "position"
     | "link"
     | "ended"
     | (string & {});

@@ -53,7 +53,7 @@ def test_a_task_that_has_not_begun_is_cancelled_at_once(
     assert cancel(web, sent.id) == 202
     book = Book(server.url, sent.id)
     assert book.finished().status == "cancelled"
-    assert book.transitions() == ["queued", "finished cancelled"]
+    assert book.transitions() == ["queued", "cancelling", "finished cancelled"]
 
 
 def test_a_task_that_runs_is_cancelled_by_its_worker(
@@ -66,7 +66,22 @@ def test_a_task_that_runs_is_cancelled_by_its_worker(
         wait_until(lambda: book.state().status == "running", 20, "the task to run")
         assert cancel(web, sent.id) == 202
         assert book.finished().status == "cancelled"
-        assert book.transitions()[-1] == "finished cancelled"
+        assert book.transitions()[-2:] == ["cancelling", "finished cancelled"]
+
+
+def test_what_nothing_can_stop_is_asked_to_end_and_goes_on(
+    web: Web, sender: Celery, server: RedisServer
+) -> None:
+    env = {"HEADWAY_REDIS_URL": server.url}
+    with Worker("threads", server.url, app=JOBS, env=env):
+        sent = sender.send_task(f"{JOBS}.patient", args=[3])
+        book = Book(server.url, sent.id)
+        wait_until(lambda: book.state().status == "running", 20, "the task to run")
+        assert cancel(web, sent.id) == cancel(web, sent.id) == 202
+        assert book.state().cancelling
+        assert book.finished().status == "succeeded"
+        assert not book.state().cancelling
+        assert book.transitions().count("cancelling") == 1
 
 
 def test_what_has_no_journal_is_unknown_and_gets_none_by_being_cancelled(

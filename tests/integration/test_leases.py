@@ -220,7 +220,7 @@ def test_an_outage_begins_the_time_anew(
     own_redis: Callable[..., RedisServer], runs: Callable[..., Producer]
 ) -> None:
     server = own_redis(appendonly="yes", appendfsync="always")
-    journal = Journal(server.url)
+    journal = Journal(server.url, timeout=2)
     Producer(journal, execution("t")).say(started())
     with redis.Redis.from_url(server.url) as client:
         orphan(client, "t")

@@ -73,6 +73,7 @@ def test_what_the_sender_says_travels_with_the_message_and_the_owner_nowhere_els
         "title": "report.pdf",
         "owner": "ada",
         "workflow": "w",
+        "queue": "celery",
         "queued_at": event.at,
     }
 

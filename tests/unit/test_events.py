@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from headway import events
 from headway.events import (
     ENDED,
+    Cancelling,
     Emitted,
     Ended,
     Error,
@@ -21,6 +22,7 @@ from headway.events import (
     Gap,
     Link,
     MessageReported,
+    Position,
     Queued,
     Retrying,
     Snapshot,
@@ -64,7 +66,7 @@ def test_the_shared_examples_show_every_event_and_every_status() -> None:
 
 # -- any log -------------------------------------------------------------------------------------------------
 
-EVENTS = (Queued, Started, StageReported, MessageReported, Emitted, Retrying, Finished)
+EVENTS = (Queued, Started, StageReported, MessageReported, Emitted, Cancelling, Retrying, Finished)
 
 unhurried = settings(deadline=None)  # a busy machine is no bug
 times = st.floats(1, 1e9)
@@ -214,10 +216,10 @@ def test_whatever_the_text_it_is_one_line_of_ascii(text: str) -> None:
     assert json.loads(line)["data"] == {text: [text]}
 
 
-@pytest.mark.parametrize("kind", [*EVENTS, Snapshot, Stalled, Link, Ended])
+@pytest.mark.parametrize("kind", [*EVENTS, Snapshot, Stalled, Position, Link, Ended])
 def test_an_event_begins_with_its_type(kind: Any) -> None:
     more = {"stage": Stage(key="k"), "state": State(task="t"), "name": "n", "task": "t"}
-    more |= {"status": "failed", "stalled": True, "live": True, "tasks": 1}
+    more |= {"status": "failed", "stalled": True, "position": 3, "live": True, "tasks": 1}
     wanted = {name: more[name] for name in kind.__struct_fields__ if name in more}
     tag = kind.__struct_config__.tag
     line = encode(kind(at=1.5, **wanted))
@@ -235,8 +237,8 @@ def test_a_gap_is_only_there_when_something_was_lost() -> None:
     assert b"gap" not in encode(Started(task="t", at=1.0))
 
 
-STATE = """task name title status stalled confirmed attempt progress remaining message data stages result error
-worker workflow due_at queued_at started_at updated_at finished_at"""
+STATE = """task name title status stalled cancelling position confirmed attempt progress remaining message data
+stages result error worker workflow due_at queued_at started_at updated_at finished_at"""
 STAGE = """key label status current total unit message data needs started_at finished_at expected runs"""
 
 
