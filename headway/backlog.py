@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 PATIENCE = 0.05  # seconds a task may be held in all, per attempt
 RING = 1000  # sent events kept for Redis to ask again
 RING_BYTES = 4 * 1024 * 1024
+RING_ENDED = 16  # of them, when all has been confirmed and no more will come
 UNSENT = 1000  # events that wait for Redis; over it the oldest go
 BATCH = 100  # events per round trip
 
@@ -110,6 +111,18 @@ class Outbox:
         self.state = fold(self.state, self._unsent.pop(next(iter(self._unsent))))
         self._gap = True
 
+    def doubt(self) -> None:
+        """Have the last letter sent once more: Redis may have lost what it had confirmed."""
+        if self.empty.is_set() and self._ring:
+            self._ring[-1] = replace(self._ring[-1], doubted=True)
+            self._confirmed = self._number - 1
+            self.empty.clear()
+
+    def shrink(self) -> None:
+        """Keep no more than may be lost in a moment."""
+        while len(self._ring) > RING_ENDED:
+            self._ring_bytes -= len(self._ring.popleft().payload)
+
     def letters(self) -> list[Letter]:
         """What is to be sent next: what Redis has not confirmed, then what was never sent."""
         batch = [letter for letter in self._ring if letter.number > self._confirmed][:BATCH]
@@ -176,6 +189,8 @@ class Outbox:
                     self._confirmed = max(self._confirmed, letter.number)
                     if letter.begins:
                         self._attempt = int(value)
+                case "KNOWN" if not value:
+                    self._confirmed = letter.number
                 case "RESEND":
                     self._send_again(int(value))
                     break

@@ -81,6 +81,7 @@ class Letter(Struct, frozen=True):
     fields: tuple[bytes | str, ...]  # its changes of the folded state: field, JSON, field, JSON ...
     begins: bool = False  # makes its execution the current one
     attempt: int = 0  # the attempt's number, where the producer knows it
+    doubted: bool = False  # Redis had it, and is asked whether it still has
 
 
 Argument = bytes | str | int | float
@@ -223,7 +224,7 @@ class Journal:
         """What goes with the letters to keys that are not the task's own: its worker's set, its queue's line."""
         for letter in letters:
             match letter.source:
-                case Sender(task=task, queue=str(queue)):
+                case Sender(task=task, queue=str(queue)) if not letter.doubted:
                     yield "ZADD", line_of(queue), letter.event.at, task
                     yield "EXPIRE", line_of(queue), self._retention.queued
                 case Execution(task=task, boot=boot, queue=queue) if letter.begins:
@@ -311,6 +312,14 @@ class Journal:
                 pipe.hget(f"{key(subject)}:state", "_last")
             lasts = _checked(pipe.execute(raise_on_error=False))
         return [last.decode("latin-1") if isinstance(last, bytes) else None for last in lasts]
+
+    def incarnation(self) -> str:
+        """Changes when it is another Redis that answers, or one that was started anew: it may have lost something.
+
+        "" where that may not be asked.
+        """
+        with _unavailable():
+            return str((_if_told(lambda: self._redis.info("server")) or {}).get("run_id", ""))
 
     def learn(self, name: str, durations: Mapping[str, float]) -> None:
         """Remember how long the stages of one run of this task took."""

@@ -162,7 +162,7 @@ class Reaper:
         self._journal = journal
         self._lost_after = lost_after
         self._me = uuid.uuid4().hex
-        self._redis: str | None = None  # the run that was observed
+        self._redis = ""  # the incarnation that was observed
         self._silent: dict[str, float] = {}  # workers, and since when
 
     def reap(self) -> None:
@@ -180,10 +180,10 @@ class Reaper:
         _, holder = self._journal.run([claim, ("GET", REAPER)])
         if _text(holder) != self._me:
             return False
-        info, _ = self._journal.run([("INFO", "server"), ("EXPIRE", REAPER, REAPER_SECONDS)])
-        if info.get("run_id") != self._redis:
+        self._journal.run([("EXPIRE", REAPER, REAPER_SECONDS)])
+        if (incarnation := self._journal.incarnation()) != self._redis:
             self._silent.clear()
-            self._redis = info.get("run_id")
+            self._redis = incarnation
         return True
 
     def _observe(self) -> None:

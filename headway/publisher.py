@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 MOST_OUTBOXES = 5000  # sources that wait for Redis; over it the oldest that ended is forgotten
 AT_ONCE = 500  # events per round trip, or a few more
 PAUSE = 0.5  # seconds between tries while Redis is away
+CHECK_SECONDS = 2.0  # between looks whether Redis still has what it confirmed
+KEEP_SECONDS = 60.0  # what has ended is kept, to be said again by whoever still can
+MOST_KEPT = 500  # of what has ended; over it the oldest is forgotten
 LEARNED_FRESH = 60.0  # seconds before a task's usual durations are asked for again
 EXIT_SECONDS = 1.0  # an orderly exit waits this long for what is still unsent
 
@@ -66,6 +69,9 @@ class Flusher:
         self._learned: dict[str, tuple[dict[str, Usual], float]] = {}
         self._curious: set[str] = set()
         self._lessons: deque[State] = deque(maxlen=100)
+        self._kept: dict[Outbox, float] = {}  # what has ended, and until when it is kept
+        self._checked_at = 0.0
+        self._redis: str | None = None  # the incarnation that has confirmed it all
 
     def put(self, event: Event, source: Source) -> None:
         with self._lock:
@@ -131,19 +137,26 @@ class Flusher:
         return self._outboxes.setdefault(source, Outbox(source))
 
     def _forget_if_over(self, outbox: Outbox) -> None:
-        if outbox.over and outbox.source in self._outboxes:
-            del self._outboxes[outbox.source]
+        if not outbox.over or outbox.source not in self._outboxes:
+            return
+        del self._outboxes[outbox.source]
+        if outbox not in self._kept:
             self._lessons.append(outbox.state)
+            outbox.shrink()
+            self._kept[outbox] = time.monotonic() + KEEP_SECONDS
+            if len(self._kept) > MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
 
     def _run(self) -> None:
         while True:
-            self._wake.wait()
+            self._wake.wait(CHECK_SECONDS if self._outboxes or self._kept else None)
             self._wake.clear()
             try:
                 while self._flush_once():
                     self._note_back()
                 if self._study():
                     self._note_back()
+                self._check()
             except JournalUnavailable as error:
                 self._note_away(error)
                 time.sleep(PAUSE)
@@ -165,6 +178,26 @@ class Flusher:
                 outbox.hear([(letter, *next(answers)) for letter in batch])
                 self._forget_if_over(outbox)
         return True
+
+    def _check(self) -> None:
+        """Doubt what Redis has confirmed: of what runs now and then, for it may be silent for long; of all that
+        has ended when another Redis answers than the one that confirmed it.
+        """
+        now = time.monotonic()
+        if now - self._checked_at < CHECK_SECONDS or not (self._outboxes or self._kept):
+            return
+        before, self._redis = self._redis, self._journal.incarnation()
+        self._checked_at = now
+        if before is None:
+            return  # it has only just confirmed all that
+        with self._lock:
+            for outbox in [box for box, until in self._kept.items() if until < now]:
+                del self._kept[outbox]
+            if self._redis != before:
+                self._outboxes |= {box.source: box for box in self._kept}
+            for outbox in self._outboxes.values():
+                outbox.doubt()
+        self._wake.set()
 
     def _next_batches(self) -> list[tuple[Outbox, list[Letter]]]:
         """What goes into one round trip. Bounded: whoever reports meanwhile waits for the lock."""

@@ -3,7 +3,7 @@
 
 import { formatCount, formatDuration, formatEta, isEnded, watch, words } from "./headway.js";
 import { attrs, css, icon, look, maker, sheet, toneOf, write } from "./nodes.js";
-import { secondsLeft } from "./words.js";
+import { resumedAt, secondsLeft } from "./words.js";
 
 /** @import { Make, Nodes } from "./nodes.js" */
 /** @import { Stage, Token, Watch } from "./types.js" */
@@ -22,6 +22,7 @@ export const texts = {
   scheduled: "Scheduled",
   running: "Running",
   retrying: "Waiting to retry",
+  cancelling: "Cancelling…",
   succeeded: "Done",
   failed: "Failed",
   cancelled: "Cancelled",
@@ -32,11 +33,15 @@ export const texts = {
   skipped: "Skipped",
 
   queuedHint: "Waiting for a worker",
+  next: "Next in line",
+  ahead: "{n} ahead in line",
   unconfirmed: "Sent, but not heard of yet",
-  startsAt: "Starts at {time}",
-  startsIn: "Starts in {time}",
+  scheduledAt: "Starts at {time}",
+  scheduledIn: "Starts in {time}",
+  scheduledNow: "Due now",
   lostHint: "The worker stopped without a word. Nobody knows how far it got.",
   expiredHint: "It was not begun in time.",
+  cancellingHint: "goes on until its worker stops it",
   failedIn: "{label}: {message}",
   elapsed: "{time} elapsed",
   took: "took {time}",
@@ -45,9 +50,11 @@ export const texts = {
   slower: "taking longer than usual",
   usually: "usually {time}",
   attempt: "attempt {n}",
+  resumed: "attempt {n}, resumed at {label}",
   attemptFailed: "attempt {n} failed",
-  retryIn: "Retrying in {time}",
-  retrySoon: "Retrying now",
+  retryingAt: "Retrying at {time}",
+  retryingIn: "Retrying in {time}",
+  retryingNow: "Retry due now",
   runs: "run {n}",
   percent: "{n}%",
   percentSaid: "{n} percent",
@@ -79,7 +86,6 @@ export const texts = {
 
   reconnect: "Retry now",
   cancel: "Cancel",
-  cancelling: "Cancelling…",
   notCancelled: "It could not be cancelled.",
   graph: "Graph",
   graphSaid: "Graph of the stages: {done} of {of} done",
@@ -152,6 +158,7 @@ const GAP_SHOWN = 10; // seconds
 const LEFT_EVERY = 3; // seconds: an estimate that flickers is no estimate
 const SPEAK_EVERY = 1.5; // seconds; what happens in between is said together
 const PERCENT_EVERY = 10; // seconds
+const NEAR = 90; // seconds that are counted down; what is due later has a time of day
 
 const MOST_NODES = 200; // stages; more make no picture
 
@@ -231,6 +238,7 @@ class View {
   lanes = new Map();
   variant = "";
   now = 0; // of the server
+  asked = false; // to end
   cut = false; // for so long that it shows
   cutAt = 0;
   gapAt = 0;
@@ -281,12 +289,6 @@ class View {
   /** From then until then; without an end a clock, in whole seconds. @param {number | null} from @param {number | null} [to] */
   time(from, to) {
     return from == null ? "" : this.t(to ? "duration" : "clock", { seconds: Math.max(0, (to ?? this.now) - from) });
-  }
-
-  /** Until then, as the text `soon`; past it, `now`. @param {number} at @param {string} soon @param {string} now */
-  until(at, soon, now) {
-    const seconds = Math.ceil(at - this.now);
-    return seconds > 0 ? this.t(soon, { time: this.t(seconds > 90 ? "roughly" : "clock", { seconds }) }) : this.t(now);
   }
 
   /** @param {Stage} stage */
@@ -343,7 +345,8 @@ class View {
     else if (cut) notice = s.link === "offline" ? "offline" : !known ? "unreachable" : s.server_live ? "interrupted" : "source";
     else if (s.stalled && !ended) notice = "stalled";
     else if (this.gapAt && wall() - this.gapAt < GAP_SHOWN && !ended) notice = "gap";
-    const phase = (this.phase = blind || notice === "stalled" ? notice : known ? s.status : "connecting");
+    const asked = (this.asked = s.cancelling || host.cancelling);
+    const phase = (this.phase = blind || notice === "stalled" ? notice : !known ? "connecting" : asked ? "cancelling" : s.status);
     this.now = (cut ? this.cutAt : wall()) + s.clock_offset; // a clock that went on would claim to know
     this.title = s.title ?? s.name ?? this.t("task");
     const at = s.stages.findIndex((/** @type {Stage} */ { status }) => status === "running");
@@ -371,21 +374,19 @@ class View {
     const values = { n: Math.floor((share ?? 0) * 100) };
     this.percent = share === null ? "" : this.t("percent", values);
     let word = this.t(phase === notice ? `${phase}Short` : phase);
-    if (phase === "retrying" && s.due_at) word = this.until(s.due_at, "retryIn", "retrySoon");
     const said = share === null ? word : this.t("percentSaid", values);
     fill(n.bar, share, tone === "warn" ? "running" : phase, this.title, this.step ? `${said}, ${this.step}` : said);
-    this.hide(n.bar, share === null && ["ok", "err", "off"].includes(tone));
-    if (this.variant === "compact") {
-      if (notice && notice !== "gap") word = this.t(`${notice}Short`);
-      else if (phase === "running") word = this.percent || word;
-    }
+    const settled = ["ok", "err", "off"].includes(tone);
+    this.hide(n.bar, share === null && settled);
+    const compact = this.variant === "compact";
+    if (compact && notice && notice !== "gap") word = this.t(`${notice}Short`);
+    else if (compact && phase === "running") word = this.percent || word;
+    else if (compact || phase === "retrying") word = this.wait(phase) || word;
     look(n.status, "status", phase);
     write(n.title, this.title);
     write(n.word, word);
-    write(n.cancel, this.t(host.cancelling ? "cancelling" : "cancel"));
-    attrs(n.cancel, { "aria-disabled": host.cancelling || null });
-    const going = ["queued", "scheduled", "running", "retrying"].includes(status) && phase !== "connecting";
-    this.hide(n.cancel, !host.hasAttribute("cancel") || !going || (phase === notice && phase !== "stalled"));
+    write(n.cancel, this.t("cancel"));
+    this.hide(n.cancel, settled || this.asked || phase === "connecting" || !host.hasAttribute("cancel"));
 
     this.said = notice && this.t(notice, {
       job: this.t(["running", "retrying"].includes(status) ? "going" : "safe"),
@@ -410,16 +411,18 @@ class View {
   drawFacts(phase, notice) {
     const { n, state: s } = this;
     const { status, error, started_at, finished_at } = s;
-    let wait = "";
-    if (phase === "queued") wait = joined(this.t(s.confirmed ? "queuedHint" : "unconfirmed"), this.time(s.queued_at));
-    if (phase === "scheduled" && s.due_at) wait = this.due(s.due_at);
+    let wait = this.wait(phase);
+    if (phase === "queued") wait = joined(wait || this.t(s.confirmed ? "queuedHint" : "unconfirmed"), this.time(s.queued_at));
+    if (phase === "retrying") wait = ""; // its status says it
+    const from = resumedAt(s);
     let took = "";
     if (started_at && finished_at) took = this.t(status === "succeeded" ? "took" : "ran", { time: this.time(started_at, finished_at) });
     else if (started_at) took = this.t("elapsed", { time: this.time(started_at) });
     const percent = status !== "succeeded" && this.percent;
-    const attempt = s.attempt > 1 && this.t("attempt", { n: s.attempt });
+    const attempt = s.attempt > 1 && this.t(from ? "resumed" : "attempt", { n: s.attempt, label: from && this.label(from) });
     write(n.facts, phase === "connecting" ? "" : joined(wait, percent, this.variant === "bar" && this.step, attempt, took));
-    write(n.remaining, phase === "running" && !this.cut ? this.timeLeft() : "");
+    const left = phase === "running" && !this.cut ? this.timeLeft() : "";
+    write(n.remaining, phase === "cancelling" ? this.t("cancellingHint") : left);
     n.meta.hidden = !n.facts.firstChild && (notice !== "" || isEnded(s));
 
     const stage = s.stages.find((/** @type {Stage} */ { key }) => key === error?.stage);
@@ -431,11 +434,17 @@ class View {
     write(n.event, this.told);
   }
 
-  /** @param {number} at */
-  due(at) {
-    if (at - this.now < 3600) return this.until(at, "startsIn", "queuedHint");
-    const date = new Date((at - this.state.clock_offset) * 1000);
-    return this.t("startsAt", { time: date.toLocaleString(this.host.locale, { dateStyle: "medium", timeStyle: "short" }) });
+  /** Its turn or its time, while it waits for that and it is known. @param {string} phase */
+  wait(phase) {
+    const { position, due_at, clock_offset } = this.state;
+    if (phase === "queued" && position) return this.t(position > 1 ? "ahead" : "next", { n: position - 1 });
+    if (!due_at || !["scheduled", "retrying"].includes(phase)) return "";
+    const seconds = Math.ceil(due_at - this.now);
+    if (seconds <= NEAR) return this.t(phase + (seconds > 0 ? "In" : "Now"), { time: this.t("clock", { seconds }) });
+    const date = new Date((due_at - clock_offset) * 1000);
+    const day = date.toDateString() === new Date().toDateString() ? undefined : "numeric";
+    const time = date.toLocaleString(this.host.locale, { day, month: day && "short", hour: "numeric", minute: "numeric" });
+    return this.t(`${phase}At`, { time });
   }
 
   /** The words stay for a while, and twice as long when they would promise less. */
@@ -696,7 +705,7 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? /** @type {typeo
   /** Ask for the task's end. */
   async cancelTask() {
     const task = this.task ?? this.state?.task;
-    if (this.cancelling || !this.#fire("cancel", { task }, true)) return;
+    if (this.cancelling || this.state?.cancelling || !this.#fire("cancel", { task }, true)) return;
     this.cancelling = true;
     later(this.#view);
     try {
@@ -731,7 +740,10 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? /** @type {typeo
     this.#leave?.();
     this.#leave = undefined;
     if (!wanted) return;
-    if (!same) this.#view.forget();
+    if (!same) {
+      this.#view.forget();
+      this.cancelling = false;
+    }
     this.#of = of;
     const onEvent = (/** @type {any} */ event) => this.#tell(event);
     const watched = (this.#watch = watch(task ?? "", { ...HeadwayProgress.options, baseUrl: base, token, url, initialState: this.#seed(), onEvent }));
@@ -754,7 +766,7 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? /** @type {typeo
     const ended = isEnded(state);
     const news = ended && !this.#ended;
     this.#ended = ended;
-    if (ended) this.cancelling = false;
+    if (ended || state.cancelling || state.status === "lost") this.cancelling = false; // its state says it all now
     this.#view.take(state);
     this.#fire("change", state);
     if (news) this.#fire("done", state);
@@ -774,6 +786,8 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? /** @type {typeo
   }
 }
 
+// Each text has its own direction, on the side of the page's. Bars of lists do not glide: each that moves is a layer of
+// its own, too many for a long list. (What is said inside would be sent.)
 const CSS = `
 :host {
   --_text: var(--headway-text, light-dark(#0f172a, #e6edf6));
@@ -793,7 +807,7 @@ const CSS = `
 :host([data-theme="dark"]) { color-scheme: dark }
 * { box-sizing: border-box; margin: 0; padding: 0; font: inherit }
 :empty:is(p, span, ol) { display: none }
-p, span { unicode-bidi: plaintext } /* each text in its own direction, on the side of the page's */
+p, span { unicode-bidi: plaintext }
 :focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px }
 .wait { --c: var(--_edge) } .run { --c: var(--_accent) } .ok { --c: var(--_ok) }
 .warn { --c: var(--_warn) } .err { --c: var(--_err) } .off { --c: var(--_muted) }
@@ -807,7 +821,7 @@ p, span { unicode-bidi: plaintext } /* each text in its own direction, on the si
   padding: var(--headway-padding, 1.25em); background: var(--_surface);
   border: 1px solid var(--_line); border-radius: var(--headway-radius, .75em);
 }
-.header, .notice, .status, .meta { display: flex; flex-wrap: wrap; gap: .25em .75em; align-items: center }
+.header, .notice, .status, .meta, .as-compact { display: flex; flex-wrap: wrap; gap: .25em .75em; align-items: center }
 .header { min-height: 1.9em }
 .title { flex: 1 1 auto; max-width: 100%; font-size: 1.2em; font-weight: 650; line-height: 1.3 }
 .status { gap: .4em; font-weight: 600; color: var(--c) }
@@ -820,7 +834,6 @@ p, span { unicode-bidi: plaintext } /* each text in its own direction, on the si
 .said { flex: 1 1 12em }
 button { padding: .15em .75em; background: none; color: inherit; border: 1px solid var(--_edge); border-radius: .4em; white-space: nowrap; cursor: pointer }
 button:hover { border-color: currentColor }
-[aria-disabled] { color: var(--_muted); cursor: default }
 
 .icon { flex: none; width: 1.25em; height: 1.25em; fill: none; stroke: var(--c); stroke-width: 2; stroke-linecap: round; stroke-linejoin: round }
 .running > .icon path { stroke-width: 8 }
@@ -859,11 +872,11 @@ details > :last-child { margin-block-start: .6em }
 .span { position: absolute; inset-block: 0; min-width: 3px; background: var(--c); border-radius: inherit }
 
 .scroller { overflow-x: auto; padding: 2px }
-.as-compact { contain-intrinsic-size: auto 12em auto 1.6em; display: flex; flex-wrap: wrap; gap: .25em .75em; align-items: center }
+.as-compact { contain-intrinsic-size: auto 12em auto 1.6em }
 .as-compact .header { display: contents }
 .as-compact .title { flex: 1 1 6em; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font: inherit }
 .as-compact .bar { flex: 0 1 6em }
-.as-compact .fill { transition: none } /* each bar that moves is a layer of its own: too many for a long list */
+.as-compact .fill { transition: none }
 .as-compact .status { order: 1; flex: none; flex-wrap: nowrap; width: 9.5em; font: inherit; font-variant-numeric: tabular-nums }
 .as-compact .cancel { order: 2 }
 .stale :is(.status, .bar, .stage, .node, .edge, .span) { --c: var(--_edge) }

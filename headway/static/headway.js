@@ -6,7 +6,7 @@ import { createClient } from "./client.js";
 export { createClient } from "./client.js";
 export { fold, initialState, isEnded, reduce } from "./fold.js";
 export { parseSSE } from "./sse.js";
-export { formatCount, formatDuration, formatEta, words } from "./words.js";
+export { formatCount, formatDuration, formatEta, resumedAt, words } from "./words.js";
 
 /** @import { Client, Watch, WatchOptions } from "./types.js" */
 

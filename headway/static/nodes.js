@@ -6,6 +6,7 @@ const CLOCK = "M12 7v5l3 2";
 const CHECK = "m7.5 12.5 3 3 6-6.5";
 const CROSS = "m8.5 8.5 7 7m0-7-7 7";
 const AGAIN = "M17.2 10a5.5 5.5 0 1 0 .3 3.5M17.5 6v4h-4";
+const STOP = "M9 9h6v6H9z";
 const BANG = "M12 6.5V13m0 4h0";
 const WHAT = "M9.5 9.7a2.5 2.5 0 1 1 3.6 2.3c-.8.4-1.1.8-1.1 1.6m0 3.4h0";
 
@@ -25,12 +26,13 @@ const LOOKS = {
   unauthorized: ["err", CROSS],
   forbidden: ["err", CROSS],
   refused: ["err", CROSS],
-  cancelled: ["off", "M9 9h6v6H9z"],
+  cancelled: ["off", STOP],
   expired: ["off", CLOCK],
   skipped: ["off", "M8 12h8"],
   unknown: ["off", WHAT],
   gap: ["off", BANG],
   retrying: ["warn", AGAIN],
+  cancelling: ["warn", STOP],
   interrupted: ["warn", AGAIN],
   unreachable: ["warn", AGAIN],
   source: ["warn", AGAIN],

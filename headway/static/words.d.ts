@@ -25,5 +25,11 @@ export declare function formatEta(what: number | readonly [number, number] | Sta
  * @param {State} state @param {number} now
  */
 export declare function secondsLeft({ remaining, progress, started_at, updated_at }: State, now: number): number | null;
+/**
+ * The stage at which an attempt after the first went on, when those before it in the plan were left out; null otherwise.
+ * Of a graph, one that waits for none of the others is where it begins.
+ * @param {Pick<State, "attempt" | "stages">} state @returns {Stage | null}
+ */
+export declare function resumedAt({ attempt, stages }: Pick<State, "attempt" | "stages">): Stage | null;
 /** "211 of 340 chunks", "1,204 records", "3.5 of 8 seconds", "" where nothing is counted. @param {Partial<Stage>} stage */
 export declare function formatCount({ current, total, unit }: Partial<Stage>): string;

@@ -81,6 +81,17 @@ function left(state, now) {
   return stages.some(late) ? words.over : formatEta(secondsLeft(state, now));
 }
 
+/**
+ * The stage at which an attempt after the first went on, when those before it in the plan were left out; null otherwise.
+ * Of a graph, one that waits for none of the others is where it begins.
+ * @param {Pick<State, "attempt" | "stages">} state @returns {Stage | null}
+ */
+export function resumedAt({ attempt, stages }) {
+  const at = attempt > 1 ? stages.findIndex(({ status }) => status !== "waiting" && status !== "skipped") : 0;
+  const graph = stages.some(({ needs }) => needs?.length);
+  return at > 0 && !(graph && !stages[at].needs?.length) ? stages[at] : null;
+}
+
 /** "211 of 340 chunks", "1,204 records", "3.5 of 8 seconds", "" where nothing is counted. @param {Partial<Stage>} stage */
 export function formatCount({ current = null, total = null, unit = null }) {
   const whole = total ?? current;

@@ -20,6 +20,7 @@ from headway.publisher import Publisher
 from tests.processes import RedisServer, wait_until
 from tests.producers import (
     TASK,
+    Past,
     execution,
     finished,
     log,
@@ -39,6 +40,7 @@ SLACK = 0.05  # seconds a busy machine may add to a promise
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "PAUSE", 0.05)
+    monkeypatch.setattr(publisher, "CHECK_SECONDS", 3600)
 
 
 @pytest.fixture
@@ -136,6 +138,60 @@ def test_a_restart_that_kept_nothing_is_told_all_again(own_redis: OwnRedis) -> N
     report(published, one, said("after"))
     arrive(journal, "after")
     assert log(journal)[:-1] == before
+
+
+def test_what_redis_has_lost_comes_back_although_nobody_says_more(
+    journal: Journal, published: Publisher, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "CHECK_SECONDS", 0.1)
+    report(published, execution("n"), started(), said("one"), said("two"))
+    arrive(journal, "two")
+    before = log(journal)
+    client.flushall()
+    arrive(journal, "two")
+    assert log(journal) == before  # with the same ids
+
+
+def test_an_end_that_a_failover_lost_is_said_again(
+    own_redis: OwnRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "CHECK_SECONDS", 0.1)
+    server = own_redis()
+    journal, published = Journal(server.url, timeout=5), Publisher(Journal(server.url))
+    source, sent = execution("n"), events.Sender(task="sent", queue="docs")
+    report(published, sent, queued(task="sent"))
+    report(published, source, started(), said("one"))
+    arrive(journal, "one")
+    with redis.Redis.from_url(server.url) as client:
+        past = Past(client)
+        report(published, source, said("two"), finished())
+        published.flusher.end(source)
+        wait_until(lambda: state(journal).status == "succeeded", what="the end")
+        after = log(journal)
+        wait_until(lambda: published.flusher._redis, what="a look at who answers")
+        past.restore()
+        client.delete("headway:t:{sent}:state")
+        assert state(journal).status == "running"
+        monkeypatch.setattr(Journal, "incarnation", lambda _: "the one that was its replica")
+        wait_until(lambda: state(journal).status == "succeeded", what="the end again")
+        assert log(journal) == after
+        wait_until(lambda: journal.lasts([Subject("task", "sent")]) != [None], what="the other")
+        assert client.zcard("headway:q:{docs}") == 1  # where it stood is kept, not told again
+
+
+def test_what_has_ended_is_not_kept_for_ever(
+    journal: Journal, published: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(publisher, "KEEP_SECONDS", 0.2)
+    monkeypatch.setattr(publisher, "MOST_KEPT", 3)
+    for each in range(5):
+        source = execution("n", task=f"t{each}")
+        report(published, source, started(task=f"t{each}"), finished(task=f"t{each}"))
+        published.flusher.end(source)
+    wait_until(lambda: not published.flusher._outboxes, what="all in the log")
+    assert len(published.flusher._kept) <= 3
+    wait_until(lambda: not published.flusher._kept, what="nothing kept")
 
 
 def test_ten_threads_may_report_at_once(journal: Journal, published: Publisher) -> None:
