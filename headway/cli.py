@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -16,8 +15,8 @@ from headway.direct import DirectWatch, Everything
 from headway.doctor import doctor
 from headway.errors import ConfigurationError, HeadwayError
 from headway.events import ENDED, State
+from headway.journal import Journal
 from headway.plain import as_line, plain
-from headway.settings import REDIS
 from headway.viewer import LinkState, Refused
 
 FAILED, NOT_FOUND, UNREACHABLE = 1, 3, 4  # 2 is click's, for wrong usage
@@ -118,13 +117,11 @@ def _redis(said: str | None) -> str:
 
 def _checked(redis: str) -> str:
     try:
-        fits = redis.startswith(REDIS) and urlsplit(redis).port != 0
-    except ValueError:
-        fits = False
-    if not fits:
+        Journal(redis, connections=1)  # it does not connect yet
+    except ValueError as error:
         raise click.UsageError(
-            f"{redis!r} is no address of a Redis, such as redis://localhost:6379/0."
-        )
+            "--redis (HEADWAY_REDIS_URL) is no address of a Redis, such as redis://localhost:6379/0."
+        ) from error
     return redis
 
 

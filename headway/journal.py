@@ -14,10 +14,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import redis
 from msgspec import Struct
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from headway import usual
+from headway import pools, usual
 from headway.errors import JournalUnavailable
 from headway.events import (
     Cancelling,
@@ -37,7 +35,6 @@ from headway.keys import CURSOR, EVERY_TASK, key, line_of, seq_of, subject_of, t
 from headway.usual import Usual
 
 TIMEOUT = 0.25  # seconds for one round trip: longer, and a hung Redis is felt
-CONNECT_TIMEOUT = 2.0  # seconds to reach Redis at all, off anybody's thread
 LEARNED_SECONDS = 30 * 24 * 3600  # durations nobody adds to are forgotten
 READ_COUNT = 256  # entries of a log read at once
 PINGS = 5  # of which the fastest counts: the others have waited for this machine
@@ -50,12 +47,6 @@ READ_BATCH = 100  # subjects read in one transaction: Redis serves nobody else m
 
 _LUA = resources.files("headway").joinpath("journal.lua").read_text("utf-8")
 _SHA = hashlib.sha1(_LUA.encode()).hexdigest()
-# Two round trips less per connection. redis-py before 7.2 has other words for it.
-_ANONYMOUS: dict[str, Any] = (
-    {"driver_info": None}
-    if hasattr(redis, "DriverInfo")
-    else {"lib_name": None, "lib_version": None}
-)
 # Where the script writes the number; comes before any free text of the event.
 _ATTEMPT = b'"attempt":0'
 
@@ -131,20 +122,21 @@ class Journal:
         connections: int = 2,
     ) -> None:
         self._retention = retention or Retention()
-        self._pool = redis.BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=timeout * 4,
-            socket_timeout=timeout,
-            socket_connect_timeout=min(timeout, CONNECT_TIMEOUT),
-            retry=Retry(NoBackoff(), 0),  # ours are the only retries: a caller's time is promised
-            protocol=2,
-            **_ANONYMOUS,
-        )
+        self._pool = pools.connect(url, connections=connections, timeout=timeout)
         self._redis = redis.Redis(connection_pool=self._pool)
 
     def close(self) -> None:
         self._pool.disconnect()
+
+    @contextmanager
+    def _reaching(self, trouble: str = "Redis does not answer") -> Iterator[None]:
+        try:
+            yield
+        except (redis.RedisError, OSError) as error:
+            if isinstance(error, redis.ReadOnlyError):
+                # It was made a replica, and goes on answering; its name may stand for another now.
+                self._pool.disconnect(inuse_connections=False)
+            raise JournalUnavailable(f"{trouble}: {error}") from error
 
     # -- writing ---------------------------------------------------------------------------------------------
 
@@ -153,7 +145,7 @@ class Journal:
 
         Writing a letter again is harmless. REFUSED means Redis will not take this one (a key of another type).
         """
-        with _unavailable("Redis does not take events"):
+        with self._reaching("Redis does not take events"):
             return [_answer(reply) for reply in self._evaluate(letters)]
 
     def _evaluate(self, letters: Sequence[Letter]) -> list[Any]:
@@ -263,7 +255,7 @@ class Journal:
         return readings
 
     def _transaction(self, batch: Sequence[tuple[Subject, str | None]], count: int) -> list[Any]:
-        with _unavailable(), self._redis.pipeline(transaction=True) as pipe:
+        with self._reaching(), self._redis.pipeline(transaction=True) as pipe:
             for subject, cursor in batch:
                 base = key(subject)
                 pipe.hgetall(f"{base}:state")
@@ -280,7 +272,7 @@ class Journal:
         """
         found: dict[Subject, None] = {}
         cursor = 0
-        with _unavailable():
+        with self._reaching():
             for _ in range(SCAN_STEPS):
                 cursor, keys = self._redis.scan(cursor, f"{EVERY_TASK}:state", SCAN_COUNT)
                 names = (name.decode("latin-1") for name in keys if isinstance(name, bytes))
@@ -292,7 +284,7 @@ class Journal:
 
     def run(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
         """The replies to plain commands, in one round trip."""
-        with _unavailable(), self._redis.pipeline(transaction=False) as pipe:
+        with self._reaching(), self._redis.pipeline(transaction=False) as pipe:
             send: Callable[..., Any] = pipe.execute_command
             for command in commands:
                 send(*command)
@@ -300,14 +292,14 @@ class Journal:
 
     def owner(self, subject: Subject) -> str | None:
         """Whose it is; None when nobody said."""
-        with _unavailable(), self._redis.pipeline(transaction=False) as pipe:
+        with self._reaching(), self._redis.pipeline(transaction=False) as pipe:
             pipe.hget(f"{key(subject)}:state", "_owner")
             (owner,) = _checked(pipe.execute(raise_on_error=False))
         return owner.decode() if isinstance(owner, bytes) else None
 
     def lasts(self, subjects: Sequence[Subject]) -> list[str | None]:
         """The last id of each journal, None where there is none."""
-        with _unavailable(), self._redis.pipeline(transaction=False) as pipe:
+        with self._reaching(), self._redis.pipeline(transaction=False) as pipe:
             for subject in subjects:
                 pipe.hget(f"{key(subject)}:state", "_last")
             lasts = _checked(pipe.execute(raise_on_error=False))
@@ -318,13 +310,13 @@ class Journal:
 
         "" where that may not be asked.
         """
-        with _unavailable():
+        with self._reaching():
             return str((_if_told(lambda: self._redis.info("server")) or {}).get("run_id", ""))
 
     def learn(self, name: str, durations: Mapping[str, float]) -> None:
         """Remember how long the stages of one run of this task took."""
         history = f"headway:u:{{{name}}}"
-        with _unavailable(), self._redis.pipeline(transaction=False) as pipe:
+        with self._reaching(), self._redis.pipeline(transaction=False) as pipe:
             pipe.lpush(history, msgspec.json.encode(durations))
             pipe.ltrim(history, 0, usual.KEPT - 1)
             pipe.expire(history, LEARNED_SECONDS)
@@ -332,7 +324,7 @@ class Journal:
 
     def learned(self, name: str) -> dict[str, Usual]:
         """How long each stage of this task usually takes, for those that ran often enough."""
-        with _unavailable():
+        with self._reaching():
             runs = self._redis.lrange(f"headway:u:{{{name}}}", 0, usual.KEPT - 1)
         durations: dict[str, list[float]] = {}
         for run in runs:
@@ -344,7 +336,7 @@ class Journal:
 
     def examine(self) -> Vitals:
         """Ask Redis how it is. For the doctor; nothing else depends on what it says."""
-        with _unavailable():
+        with self._reaching():
             self._redis.ping()  # connects
             seconds = min(_seconds(self._redis.ping) for _ in range(PINGS))
             before = time.time()
@@ -360,18 +352,10 @@ class Journal:
 
     def follow(self) -> Feed:
         """A connection of its own that hears what is published."""
-        with _unavailable("Redis cannot be reached"):
+        with self._reaching("Redis cannot be reached"):
             connection = self._pool.connection_class(**self._pool.connection_kwargs)
             connection.connect()
         return Feed(connection)
-
-
-@contextmanager
-def _unavailable(trouble: str = "Redis does not answer") -> Iterator[None]:
-    try:
-        yield
-    except (redis.RedisError, OSError) as error:
-        raise JournalUnavailable(f"{trouble}: {error}") from error
 
 
 def trouble(error: JournalUnavailable) -> Trouble:

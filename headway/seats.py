@@ -119,10 +119,13 @@ class Seat:
     def _gap(self, reading: Reading) -> Gap:
         if self.cursor == UNKNOWN:
             return Gap(reason="unknown")
-        first = seq_of(self.cursor or "") + 1
         if reading.past == "trimmed":
+            # Up to where it is told on from: what the log still holds, or the snapshot.
+            last = reading.first - 1 if self.cursor == "0" else seq_of(self.topic.cursor or "")
             return Gap(
-                reason="trimmed", first=first, last=reading.first - 1 if reading.first else None
+                reason="trimmed",
+                first=seq_of(self.cursor or "") + 1,
+                last=last if reading.first else None,
             )
         return Gap(reason="fork")
 

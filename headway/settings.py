@@ -14,7 +14,7 @@ from msgspec import Struct
 from headway.errors import ConfigurationError
 from headway.journal import Retention
 
-REDIS = ("redis://", "rediss://", "unix://")
+REDIS = ("redis://", "rediss://", "unix://", "redis+sentinel://")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -81,7 +81,8 @@ def load(kind: type[T], *layers: Mapping[str, Any], broker: object) -> T:
         if not str(broker or "").startswith(REDIS):
             raise ConfigurationError(
                 "Headway needs a Redis, and the broker is none. Set HEADWAY_REDIS_URL in the environment, "
-                "or pass redis_url=..., for example redis://localhost:6379/0."
+                "or pass redis_url=..., for example redis://localhost:6379/0, "
+                "or redis+sentinel://<host>:26379/<name of the master>/0."
             )
         found["redis_url"] = str(broker)
     try:

@@ -26,7 +26,7 @@ from deploy.guard import Guard, kill
 
 ROOT = Path(__file__).parent.parent
 HOST = "127.0.0.1"
-START_SECONDS = 30  # a loaded CI machine
+START_SECONDS = 60  # on a loaded CI machine RabbitMQ takes half of it
 STOP_SECONDS = 15  # gunicorn and Celery wait for what is running
 POLL_SECONDS = 0.02
 
@@ -188,6 +188,30 @@ class RedisServer(Process):
         """Run one command on a connection of its own."""
         with redis.Redis.from_url(self.url, decode_responses=True, socket_timeout=5) as client:
             return client.execute_command(*words)
+
+
+class RedisSentinel(Process):
+    """Guards a primary and its replicas: when the primary is gone for a second, a replica takes its place."""
+
+    name = "sentinel"
+    master = "journals"
+
+    def __init__(self, primary: RedisServer) -> None:
+        self.port = free_port()
+        self.url = f"redis+sentinel://{HOST}:{self.port}/{self.master}/0"
+        super().__init__([])
+        settings = self.folder / "sentinel.conf"
+        settings.write_text(
+            f"bind {HOST}\nport {self.port}\ndir {self.folder}\n"
+            f"sentinel monitor {self.master} {HOST} {primary.port} 1\n"
+            f"sentinel down-after-milliseconds {self.master} 1000\n"
+            f"sentinel failover-timeout {self.master} 5000\n"
+        )
+        self.command = [redis_program(), str(settings), "--sentinel"]
+
+    def ready(self, log: str) -> bool:
+        """When it knows of the replica: until then nothing can take over."""
+        return "+slave" in log
 
 
 def redis_program() -> str:

@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from headway.journal import Journal
 from tests import proc
 from tests.acceptance.puppets import Puppet, Puppets
 from tests.processes import RedisServer, Web, wait_until
+from tests.producers import Producer, execution, started
 from tests.watching import Told, Watch, assert_unbroken, identified
 
 HEARTBEAT = 0.3
@@ -303,26 +305,32 @@ def test_a_viewer_who_reads_too_slowly_is_told_what_is_missing(
 # -- history that is taken away ---------------------------------------------------------------------
 
 
-def forget(server: RedisServer, puppet: Puppet) -> None:
+def forget(server: RedisServer, task: str) -> None:
     """Take its journal from Redis."""
-    server.cli("DEL", *(f"headway:t:{{{puppet.id}}}:{part}" for part in ("state", "log")))
+    server.cli("DEL", *(f"headway:t:{{{task}}}:{part}" for part in ("state", "log")))
 
 
-def test_a_journal_that_vanishes_is_told_as_a_loss_and_ends_the_stream(
-    server: RedisServer, puppets: Puppets, web: Start
+def begin(server: RedisServer, task: str) -> None:
+    """Have it begun by somebody who is not there any more."""
+    journal = Journal(server.url, timeout=5)
+    Producer(journal, execution("n", task=task)).say(started(task=task))
+
+
+def test_a_journal_that_vanishes_with_its_producer_is_told_as_a_loss_and_ends_the_stream(
+    server: RedisServer, web: Start
 ) -> None:
-    puppet = puppets.start().emit("token").said(2)
-    site = web()
-    with Watch(url(site, puppet)) as watch:
+    begin(server, "gone")
+    events = f"{web().url}/headway/tasks/gone/events"
+    with Watch(events) as watch:
         watch.until_type("snapshot")
-        forget(server, puppet)
+        forget(server, "gone")
         told = watch.rest()
         assert watch.parser.retry_ms
     assert told[-1].type == "snapshot"
     assert told[-1].id is None
     assert told[-1].data["gap"]["reason"] == "fork"
     assert told[-1].data["state"]["confirmed"] is False
-    with Watch(url(site, puppet), watch.parser.last_id) as watch:
+    with Watch(events, watch.parser.last_id) as watch:
         assert watch.status == 404  # a plain client stops here
 
 
@@ -332,7 +340,7 @@ def test_a_journal_that_vanishes_while_its_task_speaks_is_written_again_and_nobo
     puppet = puppets.start().emit("token", 1).said(2)
     with Watch(url(web(), puppet)) as watch:
         watch.until_type("snapshot")
-        forget(server, puppet)
+        forget(server, puppet.id)
         puppet.emit("token", 2)
         watch.until_type("emitted")
         puppet.end()
@@ -344,16 +352,16 @@ def test_a_journal_that_vanishes_while_its_task_speaks_is_written_again_and_nobo
 def test_another_history_under_the_same_id_is_told_as_a_loss(
     server: RedisServer, puppets: Puppets, web: Start
 ) -> None:
-    puppet = puppets.start().emit("token", 1).said(2)
-    with Watch(url(web(), puppet)) as watch:
+    begin(server, "twice")
+    with Watch(f"{web().url}/headway/tasks/twice/events") as watch:
         before = watch.until_type("snapshot")
-        forget(server, puppet)
-        again = puppets.start(task=puppet.id)
+        forget(server, "twice")
+        again = puppets.start(task="twice")
         told = watch.until(lambda told: told.type == "snapshot" and "gap" in told.data)
         assert told[-1].data["gap"]["reason"] == "fork"
         assert told[-1].data["state"]["status"] == "running"
         assert told[-1].id != before.id
-        again.do("end", None).end()  # either of the two takes one
+        again.end()
         after = identified(watch.rest())
     assert after[-1].id == again.ids()[-1]
     assert after[-1].type == "finished"

@@ -31,7 +31,8 @@ ARROWS = {
     "keys": "events",
     "fields": "events",
     "feed": "errors events keys",
-    "journal": "errors events feed fields keys usual",
+    "pools": "",
+    "journal": "errors events feed fields keys pools usual",
     "settings": "errors journal",
     "backlog": "events fields journal",
     "publisher": "backlog errors events greenlets journal usual",
@@ -60,7 +61,7 @@ ARROWS = {
     "direct": "errors events feed hub journal keys settings streams told viewer",
     "blocks": "events plain viewer words",
     "screen": "blocks events plain told viewer words",
-    "cli": "blocks client direct doctor errors events plain screen settings viewer",
+    "cli": "blocks client direct doctor errors events journal plain screen viewer",
     "__main__": "cli",
     "checkup": "backlog errors events feed journal",
     "probe": "checkup sse told",
@@ -71,7 +72,7 @@ ARROWS = {
 
 #: The module (or modules, of one thing) that may import each of these.
 DOORS = {
-    "redis": "feed journal",
+    "redis": "feed journal pools",
     "flask": "flask",
     "werkzeug": "flask",
     "gevent": "gunicorn",
