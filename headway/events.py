@@ -225,6 +225,7 @@ class Execution(Struct, frozen=True, kw_only=True, eq=False):
     )
     owner: str | None = None  # for access only; never part of a state or an event
     queue: str | None = None  # it came out of
+    pid: int = 0  # of the process it runs in
 
 
 class Supervisor(Struct, frozen=True, kw_only=True, eq=False):
@@ -237,6 +238,7 @@ class Supervisor(Struct, frozen=True, kw_only=True, eq=False):
     retries: int
     boot: str
     queue: str | None = None  # the task may still stand in it
+    pid: int = 0  # of the process that ran it, if that is known: one worker may have two executions in hand
 
 
 class Sender(Struct, frozen=True, kw_only=True, eq=False):
@@ -245,6 +247,7 @@ class Sender(Struct, frozen=True, kw_only=True, eq=False):
     task: str
     owner: str | None = None
     queue: str | None = None  # it puts the task into, to be run as soon as its turn comes
+    expires: float | None = None  # it must have begun by then
 
 
 Source = Execution | Supervisor | Sender

@@ -245,13 +245,20 @@ class Hub:
             feed = self._feed
             topics = [topic for topic in self._fills if topic.acknowledged][:READ_AT_ONCE]
             wanted = [(topic.subject, topic.cursor) for topic in topics]
+            self._fills.difference_update(
+                topics
+            )  # now: what is asked for during a read needs another
         if not topics:
             return False
-        readings = self._journal.read(wanted)
+        try:
+            readings = self._journal.read(wanted)
+        except JournalUnavailable:
+            with self.lock:
+                self._fills.update(topics)
+            raise
         with self.lock:
             if self._feed is feed:  # else the link broke meanwhile, and all are read again
                 for topic, reading in zip(topics, readings, strict=True):
-                    self._fills.discard(topic)
                     self._integrate(topic, reading)
         return True
 

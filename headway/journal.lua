@@ -13,10 +13,10 @@ local op, channel, keep_state, keep_log = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local most_entries, most_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
 local A = {unpack(ARGV, 7, math.min(#ARGV, 20))} -- the operation's own arguments; its fields may be many more
 
-local NAMES = {'seq', 'last', 'nonce', 'retries', 'began', 'boot', 'pseq', 'term', 'bytes', 'told'}
+local NAMES = {'seq', 'last', 'nonce', 'retries', 'began', 'boot', 'pid', 'pseq', 'term', 'bytes', 'told'}
 local held = {}
-for i, value in ipairs(redis.call('HMGET', S, '_seq', '_last', '_nonce', '_retries', '_began', '_boot', '_pseq',
-  '_term', '_bytes', '_told')) do
+for i, value in ipairs(redis.call('HMGET', S, '_seq', '_last', '_nonce', '_retries', '_began', '_boot', '_pid',
+  '_pseq', '_term', '_bytes', '_told')) do
   held[NAMES[i]] = value or nil
 end
 local attempt = tonumber(redis.call('HGET', S, 'attempt') or '0')
@@ -97,7 +97,8 @@ function operations.queue()
 end
 
 -- nonce, Celery's retries, age in seconds, boot of the worker, attempt held before (0: none), producer sequence,
--- owner, the payload before and after the attempt's number, '1' if it is acknowledged late, field, value, ...
+-- owner, the payload before and after the attempt's number, '1' if it is acknowledged late, process id, field,
+-- value, ...
 --
 -- Of two executions the one with more retries is the newer, then the one that started later by Redis's clock:
 -- the order of arrival decides nothing.
@@ -118,9 +119,9 @@ function operations.begin()
   clear_attempt()
   redis.call('HDEL', S, '_term', '_told')
   redis.call('HSET', S, 'attempt', int(attempt), '_nonce', nonce, '_retries', A[2], '_boot', A[4], '_pseq', A[6],
-    '_late', A[10], '_began', string.format('%.6f', began))
+    '_late', A[10], '_pid', A[11], '_began', string.format('%.6f', began))
   if A[7] ~= '' then redis.call('HSET', S, '_owner', A[7]) end
-  set_fields(11)
+  set_fields(12)
   return {'OK', int(attempt)}
 end
 
@@ -148,18 +149,19 @@ function operations.cancelling()
   return {'OK', id}
 end
 
--- retries, boot, a key for this verdict, '1' to create the journal, the status that ends the task or '', payload,
+-- retries, boot, process id or '0', a key for this verdict, '1' to create the journal, the status that ends the task or '', payload,
 -- field, value, ...   It is about one execution, and FENCED when another one is current.
 function operations.supervise()
-  local about, boot, key = tonumber(A[1]), A[2], A[3]
-  if not held.seq and A[4] ~= '1' then return {'UNKNOWN'} end
+  local about, boot, pid, key = tonumber(A[1]), A[2], A[3], A[4]
+  if not held.seq and A[5] ~= '1' then return {'UNKNOWN'} end
   if held.told == key then return {'DUP', held.last} end
   if ended then return {'TERMINAL', held.last} end
   if retries > about or (retries == about and (held.boot or '') ~= boot) then return {'FENCED'} end
-  local id = append('supervisor', key, A[6])
-  set_term(A[5])
+  if pid ~= '0' and held.pid and held.pid ~= pid then return {'FENCED'} end
+  local id = append('supervisor', key, A[7])
+  set_term(A[6])
   redis.call('HSET', S, '_told', key)
-  set_fields(7)
+  set_fields(8)
   return {'OK', id}
 end
 

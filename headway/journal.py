@@ -31,7 +31,7 @@ from headway.events import (
 )
 from headway.feed import Feed
 from headway.fields import state_of
-from headway.keys import CURSOR, EVERY_TASK, key, line_of, seq_of, subject_of, tasks_of
+from headway.keys import CURSOR, EVERY_TASK, EXPIRING, key, line_of, seq_of, subject_of, tasks_of
 from headway.usual import Usual
 
 TIMEOUT = 0.25  # seconds for one round trip: longer, and a hung Redis is felt
@@ -183,10 +183,11 @@ class Journal:
                     keep.queued
                 ] * 2  # it may have to wait for its turn, or its time, to be told
                 operation = ["cancelling", letter.payload]
-            case Supervisor(retries=retries, boot=boot):
-                verdict = f"{type(event).__name__} {status} {retries} {boot}"
+            case Supervisor(retries=retries, boot=boot, pid=pid):
+                verdict = f"{type(event).__name__} {status} {retries} {boot} {pid}"
                 create = "1" if boot else "0"
-                operation = ["supervise", retries, boot, verdict, create, status, letter.payload]
+                operation = ["supervise", retries, boot, pid, verdict, create, status]
+                operation.append(letter.payload)
             case Execution(nonce=nonce, retries=retries, boot=boot) as execution if letter.begins:
                 age = f"{time.monotonic() - execution.began:.6f}"
                 before, after = letter.payload.split(_ATTEMPT, 1)
@@ -197,6 +198,7 @@ class Journal:
                     before + _ATTEMPT[:-1],
                     after,
                     int(execution.late),
+                    execution.pid,
                 ]
             case Execution(nonce=nonce):
                 operation = ["append", nonce, letter.number, status, letter.payload]
@@ -216,9 +218,12 @@ class Journal:
         """What goes with the letters to keys that are not the task's own: its worker's set, its queue's line."""
         for letter in letters:
             match letter.source:
-                case Sender(task=task, queue=str(queue)) if not letter.doubted:
-                    yield "ZADD", line_of(queue), letter.event.at, task
-                    yield "EXPIRE", line_of(queue), self._retention.queued
+                case Sender(task=task, queue=queue, expires=expires) if not letter.doubted:
+                    if queue:
+                        yield "ZADD", line_of(queue), letter.event.at, task
+                        yield "EXPIRE", line_of(queue), self._retention.queued
+                    if expires:
+                        yield "ZADD", EXPIRING, expires, task
                 case Execution(task=task, boot=boot, queue=queue) if letter.begins:
                     if boot:
                         yield "SADD", tasks_of(boot), task

@@ -17,7 +17,7 @@ from headway.errors import JournalUnavailable
 from headway.events import Error, Finished, Subject, Supervisor
 from headway.greenlets import start_native_thread
 from headway.journal import Journal
-from headway.keys import key, tasks_of
+from headway.keys import EXPIRING, key, tasks_of
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,9 @@ TASKS_SECONDS = 7 * 24 * 3600  # the set outlives its worker: it says what was l
 WORKERS = "headway:workers"  # the boots of all that have a set
 REAPER = "headway:reaper"
 REAPER_SECONDS = 5  # whoever reaps must come back within
+
+EXPIRED_SECONDS = 10.0  # after which a task that has not begun never will, whatever clocks say
+EXPIRED_AT_ONCE = 100
 
 LOST = Error(type="WorkerLost", message="Its worker is gone, and nobody knows how far it got.")
 
@@ -151,7 +154,8 @@ def signs(journal: Journal, runs: Sequence[tuple[str, Worker]]) -> list[Sign]:
 
 
 class Reaper:
-    """Says `lost` of the tasks of workers that are gone. One process at a time does it, whichever comes first.
+    """Says `lost` of the tasks of workers that are gone, and `expired` of those that no worker has seen in time (some
+    brokers drop them). One process at a time does it, whichever comes first.
 
     A worker is gone when it has been silent for long under the eyes of one reaper: a failed read or a restarted Redis
     begins that time anew, because leases expire while nobody can renew them. Tasks that are acknowledged late
@@ -169,6 +173,7 @@ class Reaper:
         try:
             if self._reaps():
                 self._observe()
+                self._expire()
                 return
         except JournalUnavailable:
             self._silent.clear()
@@ -208,7 +213,8 @@ class Reaper:
         for task, (where, retries, late, status) in zip(tasks, states, strict=True):
             runs = _text(where) == boot and status == b'"running"'
             if runs and late != b"1":
-                self._say_lost(Supervisor(task=task, retries=int(retries), boot=boot))
+                source = Supervisor(task=task, retries=int(retries), boot=boot)
+                self._say(source, Finished(task=task, at=time.time(), status="lost", error=LOST))
             if not runs or late != b"1":
                 over.append(task)
         if over:
@@ -216,9 +222,20 @@ class Reaper:
         if len(over) == len(tasks):
             self._journal.run([("SREM", WORKERS, boot)])
 
-    def _say_lost(self, source: Supervisor) -> None:
+    def _expire(self) -> None:
+        until = time.time() - EXPIRED_SECONDS
+        asked = ("ZRANGEBYSCORE", EXPIRING, "-inf", until, "LIMIT", 0, EXPIRED_AT_ONCE)
+        (due,) = self._journal.run([asked])
+        for task in map(_text, due):
+            # Refused if it has begun.
+            source = Supervisor(task=task, retries=-1, boot="")
+            self._say(source, Finished(task=task, at=time.time(), status="expired"))
+        if due:
+            self._journal.run([("ZREM", EXPIRING, *due)])
+
+    def _say(self, source: Supervisor, event: Finished) -> None:
         outbox = Outbox(source)
-        outbox.put(Finished(task=source.task, at=time.time(), status="lost", error=LOST))
+        outbox.put(event)
         self._journal.write(outbox.letters())
 
 

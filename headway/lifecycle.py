@@ -12,7 +12,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet
 
 from celery import Celery, signals
 from celery.app.task import Context
@@ -43,7 +43,7 @@ class Lifecycle:
         self._main = 0  # a worker's process, of which the prefork pool's are children
         self._begun: set[events.Execution] = set()  # here, and not ended as far as is known
         # What this worker has been sent, as long as it deals with it: Celery does not always say of whom it speaks.
-        self._requests: WeakValueDictionary[str, Any] = WeakValueDictionary()
+        self._requests: WeakSet[Any] = WeakSet()
 
     @cached_property
     def settings(self) -> TaskSettings:
@@ -82,7 +82,7 @@ class Lifecycle:
         """The tasks this worker has in hand, asked from the lease's thread."""
         while True:
             with suppress(RuntimeError):  # it changed meanwhile
-                return set(self._requests)
+                return {request.id for request in self._requests}
 
     @cached_property
     def monitors(self) -> Monitors:
@@ -110,7 +110,7 @@ class Lifecycle:
         """In the worker's main process, which alone knows what it has in hand, and what monitors are told of."""
         about = request.request_dict.get(stages.HEADER)
         if self._tracked(request.name, request.id, about, self._app.tasks.get(request.name)):
-            self._requests[request.id] = request
+            self._requests.add(request)
             self.lease.start()
         self.monitors.heed(sender.event_dispatcher)
 
@@ -138,10 +138,15 @@ class Lifecycle:
             return
         about = dict(about) if isinstance(about, Mapping) else {}
         now = time.time()
-        about |= {"queued_at": now, "due_at": messages.due_at(headers.get("eta"))}
+        about |= {"queued_at": now, "due_at": messages.instant(headers.get("eta"))}
         about["queue"] = messages.line(exchange, routing_key, properties)
         headers[stages.HEADER] = {key: value for key, value in about.items() if value is not None}
-        source = events.Sender(task=task, owner=messages.owner(about), queue=messages.queue(about))
+        source = events.Sender(
+            task=task,
+            owner=messages.owner(about),
+            queue=messages.queue(about),
+            expires=messages.instant(headers.get("expires")),
+        )
         facts = messages.facts(name, about)
         del facts["queued_at"]  # it is the event's own time
         reported.send(sender=name, source=source, event=events.Queued(task=task, at=now, **facts))
@@ -198,6 +203,7 @@ class Lifecycle:
             late=bool(task.acks_late),
             owner=messages.owner(about),
             queue=messages.queue(about),
+            pid=os.getpid(),
         )
         attempt = Attempt(
             execution,
@@ -224,10 +230,18 @@ class Lifecycle:
         if attempt := _running(task_id):
             # Celery sends this while it handles the exception, of which it may show a picklable substitute.
             self._fail(attempt, sys.exc_info()[1] or exception)
-        elif request := self._requests.get(task_id):
-            self._supervise(
-                Context(request.request_dict), _failed(task_id, self._error(exception, None))
-            )
+        elif request := self._requested(task_id, sender.request):
+            self._supervise(request, _failed(task_id, self._error(exception, None)))
+
+    def _requested(self, task_id: str, current: Any) -> Any:
+        """Whose failure the main process tells: Celery says so (`current`), or there is but one it can be.
+
+        None if it may be either of two: the newer one's story must not end with the older one's.
+        """
+        if current.id == task_id:
+            return current
+        found = [request for request in list(self._requests) if request.id == task_id]
+        return Context(found[0].request_dict) if len(found) == 1 else None
 
     def retrying(self, sender: Any, request: Any, reason: Any = None, **_: Any) -> None:
         """In the process that ran the task; in the main process when the worker was shut down under it, or was lost."""
@@ -336,11 +350,19 @@ class Lifecycle:
                 retries=messages.retries(request),
                 boot=_boot(),
                 queue=messages.queue(about) if isinstance(about, Mapping) else None,
+                pid=self._pid(request),
             )
             for execution in list(self._begun):
                 if execution.task == event.task:
                     self._begun.discard(execution)
             reported.send(sender=registered, source=source, event=event)
+
+    def _pid(self, context: Any) -> int:
+        """The process that ran what was requested so; 0 where that is not known."""
+        for request in list(self._requests):
+            if request._context is context:
+                return request.worker_pid or 0
+        return 0
 
     def _fail(self, attempt: Attempt, exception: BaseException) -> None:
         error = self._error(exception, attempt)

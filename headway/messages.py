@@ -61,9 +61,10 @@ def queue(about: Mapping[str, Any]) -> str | None:
     return values.text(about["queue"], MOST_NAME) if fresh and about.get("queue") else None
 
 
-def due_at(eta: object) -> float | None:
+def instant(said: object) -> float | None:
+    """The moment that an `eta` or `expires` names."""
     try:
-        return datetime.datetime.fromisoformat(str(eta)).timestamp() if eta else None
+        return datetime.datetime.fromisoformat(str(said)).timestamp() if said else None
     except ValueError:
         return None
 

@@ -92,7 +92,9 @@ class Seat:
         cursor = UNKNOWN if self.cursor is None else self.cursor
         nowhere = Reading("fork", "0", {}, [], 0)
         reading = nowhere if cursor == UNKNOWN else hub.replay(self.topic.subject, cursor)
-        if reading.past == "ahead" and time.monotonic() < self._ahead_until():
+        if reading.past != "ahead":
+            self.waits_until = None  # a later loss is given as much time again
+        elif time.monotonic() < self._ahead_until():
             return []
         with hub.lock:
             if cursor == "0" and reading.past == "trimmed":
@@ -145,5 +147,6 @@ class Seat:
 
     def _place(self, cursor: str) -> None:
         self.placed = True
+        self.waits_until = None
         self.cursor = cursor
         self._generation = self.topic.generation

@@ -46,7 +46,7 @@ def test_ids_are_dense_and_each_commits_to_all_that_came_before(journal: Journal
     Producer(journal, supervisor()).say(finished("failed"))
     written = log(journal)
     writers = [("sender", "0"), *(("one", str(n)) for n in range(1, 5))]
-    writers.append(("supervisor", "Finished failed 0 boot"))
+    writers.append(("supervisor", "Finished failed 0 boot 0"))
     previous = "0"
     for (id, payload), (who, number) in zip(written, writers, strict=True):
         assert id == chained(previous, who, number, payload)

@@ -8,13 +8,14 @@ import redis
 
 from headway import leases
 from headway.errors import JournalUnavailable
-from headway.events import State
+from headway.events import Sender, State
 from headway.journal import Journal
+from headway.keys import EXPIRING
 from headway.leases import Lease, Reaper, Sign, Worker, signs, workers
 from tests.hubs import MakeHub, Viewer
 from tests.journals import Book
 from tests.processes import RedisServer, wait_until
-from tests.producers import Producer, execution, finished, started
+from tests.producers import Producer, execution, finished, queued, started
 
 LOST_AFTER = 0.3
 LEASE, TASKS = "headway:b:{boot}:lease", "headway:b:{boot}:tasks"
@@ -201,6 +202,32 @@ def test_what_runs_elsewhere_by_now_or_has_ended_is_left_alone(
     wait_until(lambda: reaper.reap() or not client.exists(TASKS, leases.WORKERS), what="the burial")
     assert state(redis_url, "elsewhere").status == "running"
     assert state(redis_url, "ended").status == "succeeded"
+
+
+def test_what_nobody_began_in_time_has_expired(
+    journal: Journal,
+    client: redis.Redis,
+    redis_url: str,
+    runs: Callable[..., Producer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RabbitMQ drops it, and no worker ever hears of it."""
+    monkeypatch.setattr(leases, "EXPIRED_SECONDS", 0.2)
+    now = time.time()
+    for task in ("dropped", "began", "far", "forgotten"):
+        expires = now + 3600 if task == "far" else now
+        sender = Producer(journal, Sender(task=task, queue="docs", expires=expires))
+        sender.say(queued(task=task))
+    runs("began")
+    client.delete("headway:t:{forgotten}:state")
+    reaper = Reaper(journal, 3600)
+    reaper.reap()
+    assert state(redis_url, "dropped").status == "queued"
+    wait_until(lambda: reaper.reap() or state(redis_url, "dropped").status == "expired")
+    assert state(redis_url, "began").status == "running"
+    assert state(redis_url, "far").status == "queued"
+    assert not Book(redis_url, "forgotten").known()
+    assert client.zrange(EXPIRING, 0, -1) == [b"far"]
 
 
 def test_one_reaps_at_a_time(
