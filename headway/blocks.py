@@ -14,14 +14,16 @@ from headway.words import (
     format_clock,
     format_count,
     format_duration,
-    format_eta,
     format_left,
     format_range,
+    format_wait,
+    resumed_at,
 )
 
 MOST_LABEL = 24  # cells of a column of labels
 MOST_WIDTH = 100  # cells of a line: longer bars say no more
 STAGE_BAR = 20
+STATUS_CELLS = 17  # of a list: "Retrying at 14:05"
 FULL, REST = "━", "─"
 MARKS = {
     "waiting": "·",
@@ -37,6 +39,7 @@ MARKS = {
 STYLES = {
     "running": "cyan",
     "retrying": "yellow",
+    "cancelling": "yellow",
     "stalled": "yellow",
     "lost": "red",
     "succeeded": "green",
@@ -65,15 +68,15 @@ def block(state: State, now: float, width: int, *, live: bool = True) -> list[Te
 def headline(state: State, now: float, width: int, *, live: bool = True) -> Text:
     """Title, status, attempt, percent, time, and what is left of it."""
     phase = phase_of(state)
-    parts = [_status(state, now)]
-    if state.attempt > 1:
-        parts.append(f"attempt {state.attempt}")
+    parts = [_status(state, now), _attempt(state)]
     if phase != "succeeded":
         parts.append(_percent(state.progress))
     parts.append(_time(state, now))
     if live and phase == "running":
         left = format_left(state, now)
         parts.append(left if "usual" in left or not left else f"{left} left")
+    if phase == "cancelling":
+        parts.append(HINTS["cancellingHint"])
     first, *rest = [part for part in parts if part]
     more = "".join(f" · {part}" for part in rest)
     return _line(
@@ -95,11 +98,12 @@ def row(state: State, now: float, width: int) -> Text:
     done = 1.0 if phase == "succeeded" else state.progress
     running = next((label_of(stage) for stage in state.stages if stage.status == "running"), "")
     ago = format_clock(max(0.0, now - (state.updated_at or now)))
-    word = HINTS["stalledShort"] if phase == "stalled" else STATUS[phase]
+    wait = format_wait(state, now) if phase == state.status else ""
+    word = wait if 0 < len(wait) <= STATUS_CELLS else _word(phase)
     return _line(
         width,
         (f"{plain(state.task):<36}  ", ""),
-        (f"{word:<16} ", STYLES.get(phase, "")),
+        (f"{word:<{STATUS_CELLS}} ", STYLES.get(phase, "")),
         (f"{_percent(done):>4}  ", ""),
         (_joined(title_of(state), running), ""),
         (f"  {ago} ago", "bright_black"),
@@ -115,8 +119,10 @@ def label_of(stage: Stage) -> str:
 
 
 def phase_of(state: State) -> str:
-    """Its status, unless nobody knows whether that is still so."""
-    return "stalled" if state.stalled and state.finished_at is None else state.status
+    """Its status, unless nobody knows whether that is still so, or somebody has asked for its end."""
+    if state.finished_at is not None:
+        return state.status
+    return "stalled" if state.stalled else "cancelling" if state.cancelling else state.status
 
 
 def note_of(state: State) -> str:
@@ -137,21 +143,29 @@ def said_of(stage: Stage, time: str) -> str:
 
 
 def _status(state: State, now: float) -> str:
-    phase = phase_of(state)
-    due = None if state.due_at is None else math.ceil(state.due_at - now)
-    if phase == "stalled":
-        return HINTS["stalledShort"]
-    if phase == "queued":
-        return _joined(STATUS[phase], HINTS["queuedHint" if state.confirmed else "unconfirmed"])
-    if phase == "scheduled" and due is not None and due > 0:
-        return f"Starts in {_until(due)}"
-    if phase == "retrying" and due is not None:
-        return f"Retrying in {_until(due)}" if due > 0 else HINTS["retrySoon"]
-    return STATUS[phase]
+    phase, wait = phase_of(state), format_wait(state, now)
+    match phase:
+        case "queued":
+            return _joined(
+                _word(phase), wait or HINTS["queuedHint" if state.confirmed else "unconfirmed"]
+            )
+        case "scheduled":
+            return _joined(_word(phase), wait)
+        case "retrying":
+            return wait or _word(phase)
+    return _word(phase)
 
 
-def _until(due: float) -> str:
-    return format_eta(due) if due > 90 else format_clock(due)
+def _word(phase: str) -> str:
+    return HINTS["stalledShort"] if phase == "stalled" else STATUS[phase]
+
+
+def _attempt(state: State) -> str:
+    if state.attempt < 2:
+        return ""
+    stage = resumed_at(state)
+    said = HINTS["resumed" if stage else "attempt"]
+    return said.format(n=state.attempt, label=stage and label_of(stage))
 
 
 def _time(state: State, now: float) -> str:
@@ -164,6 +178,7 @@ def _time(state: State, now: float) -> str:
 
 def _bar_line(state: State, now: float, width: int) -> list[Text]:
     phase = phase_of(state)
+    phase = "running" if phase == "cancelling" else phase
     if state.progress is None and phase not in ("running", "stalled"):
         return []
     return [_line(width, *_bar(state.progress, max(10, width - 2), now, phase))]
@@ -181,7 +196,7 @@ def _stage_line(state: State, stage: Stage, now: float, width: int, label: int) 
     running = stage.finished_at is None and state.finished_at is None
     time = format_duration(seconds) if not running or seconds is None else format_clock(seconds)
     if status == "failed" and state.status == "retrying" and _failed_in(state, stage):
-        status, time = "retrying", f"attempt {state.attempt} failed"
+        status, time = "retrying", HINTS["attemptFailed"].format(n=state.attempt)
     if status == "waiting":
         usual = format_range(stage.expected)
         time = f"usually {usual}" if usual and running else ""

@@ -225,7 +225,7 @@ class Execution(Struct, frozen=True, kw_only=True, eq=False):
     )
     owner: str | None = None  # for access only; never part of a state or an event
     queue: str | None = None  # it came out of
-    pid: int = 0  # of the process it runs in
+    pid: int = 0  # of the process it runs in, if that is a child of the worker
 
 
 class Supervisor(Struct, frozen=True, kw_only=True, eq=False):
@@ -238,7 +238,7 @@ class Supervisor(Struct, frozen=True, kw_only=True, eq=False):
     retries: int
     boot: str
     queue: str | None = None  # the task may still stand in it
-    pid: int = 0  # of the process that ran it, if that is known: one worker may have two executions in hand
+    pid: int = 0  # of the child that ran it, if that is known: one worker may have two executions in hand
 
 
 class Sender(Struct, frozen=True, kw_only=True, eq=False):

@@ -157,7 +157,7 @@ function operations.supervise()
   if held.told == key then return {'DUP', held.last} end
   if ended then return {'TERMINAL', held.last} end
   if retries > about or (retries == about and (held.boot or '') ~= boot) then return {'FENCED'} end
-  if pid ~= '0' and held.pid and held.pid ~= pid then return {'FENCED'} end
+  if pid ~= '0' and held.pid and held.pid ~= '0' and held.pid ~= pid then return {'FENCED'} end
   local id = append('supervisor', key, A[7])
   set_term(A[6])
   redis.call('HSET', S, '_told', key)

@@ -203,7 +203,7 @@ class Lifecycle:
             late=bool(task.acks_late),
             owner=messages.owner(about),
             queue=messages.queue(about),
-            pid=os.getpid(),
+            pid=0 if os.getpid() == self._main else os.getpid(),
         )
         attempt = Attempt(
             execution,

@@ -25,7 +25,7 @@ from headway.events import ENDED, Emitted, Snapshot, State
 from headway.plain import as_json, as_line, plain
 from headway.told import Told
 from headway.viewer import LinkState, Refused
-from headway.words import STATUS, format_clock, format_duration
+from headway.words import HINTS, STATUS, format_clock, format_duration, format_wait
 
 FRAMES = 8  # a second
 GRACE = 2.0  # seconds a lost connection has to come back before anyone is bothered
@@ -186,9 +186,11 @@ def transitions(before: State, after: State) -> Iterator[str]:
         before.confirmed,
     )
     if news and not ended:
-        attempt = f", attempt {after.attempt}" if after.attempt > 1 else ""
-        note = f": {note_of(after)}" if after.error else ""
-        yield f"{STATUS[after.status]}{attempt}{note}"
+        yield _news(after)
+    elif after.position == 1 != before.position:
+        yield HINTS["next"]
+    if after.cancelling and not before.cancelling:
+        yield STATUS["cancelling"]
     for stage in after.stages:
         was = known.get(stage.key)
         if stage.status == "waiting" or (
@@ -206,6 +208,19 @@ def transitions(before: State, after: State) -> Iterator[str]:
         note = note_of(after) if after.error else ""
         result = f" {as_json(after.result)}" if after.result is not None else ""
         yield f"{STATUS[after.status]}{f': {note}' if note else ''}{result}"
+
+
+def _news(state: State) -> str:
+    """The status of a task that goes on, as of when it came about."""
+    at = state.updated_at or time.time()
+    said, wait = STATUS[state.status], format_wait(state, at)
+    if state.status != "retrying":
+        said += f" · {wait}" if wait else ""
+    elif state.due_at and state.due_at > at:
+        said = wait
+    attempt = f", {HINTS['attempt'].format(n=state.attempt)}" if state.attempt > 1 else ""
+    note = f": {note_of(state)}" if state.error else ""
+    return f"{said}{attempt}{note}"
 
 
 # -- consoles ------------------------------------------------------------------------------------------------

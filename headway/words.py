@@ -9,6 +9,7 @@ from headway.events import Stage, State
 
 UNITS = ("s", "min", "h", "d")
 SIZES = (1, 60, 3600, 86_400)  # seconds
+SOON = 90  # seconds that are counted down; what is due later has a time of day
 FAR_ENOUGH, LONG_ENOUGH = 0.05, 3.0  # a share and seconds: less is no pace to reckon by
 STEPS = (1, 2, 3, 5, 10, 15, 20, 30, 40, 50)  # of seconds: an estimate must not look exact
 
@@ -22,6 +23,7 @@ STATUS = {
     "scheduled": "Scheduled",
     "running": "Running",
     "retrying": "Waiting to retry",
+    "cancelling": "Cancelling…",
     "succeeded": "Done",
     "failed": "Failed",
     "cancelled": "Cancelled",
@@ -35,10 +37,21 @@ STATUS = {
 #: What more there is to say of a status.
 HINTS = {
     "queuedHint": "Waiting for a worker",
+    "next": "Next in line",
+    "ahead": "{n} ahead in line",
     "unconfirmed": "Sent, but not heard of yet",
+    "scheduledAt": "Starts at {time}",
+    "scheduledIn": "Starts in {time}",
+    "scheduledNow": "Due now",
+    "retryingAt": "Retrying at {time}",
+    "retryingIn": "Retrying in {time}",
+    "retryingNow": "Retry due now",
     "lostHint": "The worker stopped without a word. Nobody knows how far it got.",
     "expiredHint": "It was not begun in time.",
-    "retrySoon": "Retrying now",
+    "cancellingHint": "goes on until its worker stops it",
+    "attempt": "attempt {n}",
+    "resumed": "attempt {n}, resumed at {label}",
+    "attemptFailed": "attempt {n} failed",
     "stalledShort": "Stalled",
     "unknownShort": "Not found",
 }
@@ -103,6 +116,36 @@ def seconds_left(state: State, now: float) -> float | None:
     if left is None and done >= FAR_ENOUGH and spent >= LONG_ENOUGH:
         left = spent / done - spent
     return None if left is None else max(0.0, left - (now - at))
+
+
+def format_wait(state: State, now: float) -> str:
+    """Its turn or its time, while it waits for that and it is known: "2 ahead in line", "Starts in 12 s"."""
+    if state.status == "queued" and state.position:
+        ahead = state.position - 1
+        return HINTS["ahead"].format(n=ahead) if ahead else HINTS["next"]
+    if state.status not in ("scheduled", "retrying") or state.due_at is None:
+        return ""
+    seconds = math.ceil(state.due_at - now)
+    if seconds <= 0:
+        return HINTS[f"{state.status}Now"]
+    if seconds <= SOON:
+        return HINTS[f"{state.status}In"].format(time=format_clock(seconds))
+    due, today = time.localtime(state.due_at), time.localtime(now)
+    day = "" if due[:3] == today[:3] else f"{due.tm_mday} {time.strftime('%b', due)}, "
+    return HINTS[f"{state.status}At"].format(time=day + time.strftime("%H:%M", due))
+
+
+def resumed_at(state: State) -> Stage | None:
+    """The stage at which an attempt after the first went on, when those before it in the plan were left out.
+
+    Of a graph, one that waits for none of the others is where it begins.
+    """
+    begun = [stage.status not in ("waiting", "skipped") for stage in state.stages]
+    if state.attempt < 2 or True not in begun[1:] or begun[0]:
+        return None
+    stage = state.stages[begun.index(True)]
+    graph = any(each.needs for each in state.stages)
+    return None if graph and not stage.needs else stage
 
 
 def format_count(stage: Stage) -> str:

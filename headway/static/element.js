@@ -158,7 +158,7 @@ const GAP_SHOWN = 10; // seconds
 const LEFT_EVERY = 3; // seconds: an estimate that flickers is no estimate
 const SPEAK_EVERY = 1.5; // seconds; what happens in between is said together
 const PERCENT_EVERY = 10; // seconds
-const NEAR = 90; // seconds that are counted down; what is due later has a time of day
+const SOON = 90; // seconds that are counted down; what is due later has a time of day
 
 const MOST_NODES = 200; // stages; more make no picture
 
@@ -247,7 +247,7 @@ class View {
   step = "";
   percent = "";
   left = { text: "", at: 0, seconds: 0 };
-  told = ""; // of the task's own last event
+  told = ""; // of the task's own last event, or of a cancel in vain
   said = ""; // in the notice
   /** What was drawn when it was last listened to. @type {any} */
   heard = null;
@@ -440,7 +440,7 @@ class View {
     if (phase === "queued" && position) return this.t(position > 1 ? "ahead" : "next", { n: position - 1 });
     if (!due_at || !["scheduled", "retrying"].includes(phase)) return "";
     const seconds = Math.ceil(due_at - this.now);
-    if (seconds <= NEAR) return this.t(phase + (seconds > 0 ? "In" : "Now"), { time: this.t("clock", { seconds }) });
+    if (seconds <= SOON) return this.t(phase + (seconds > 0 ? "In" : "Now"), { time: this.t("clock", { seconds }) });
     const date = new Date((due_at - clock_offset) * 1000);
     const day = date.toDateString() === new Date().toDateString() ? undefined : "numeric";
     const time = date.toLocaleString(this.host.locale, { day, month: day && "short", hour: "numeric", minute: "numeric" });
@@ -707,6 +707,7 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? /** @type {typeo
     const task = this.task ?? this.state?.task;
     if (this.cancelling || this.state?.cancelling || !this.#fire("cancel", { task }, true)) return;
     this.cancelling = true;
+    this.#view.told = "";
     later(this.#view);
     try {
       const token = typeof this.token === "function" ? await this.token(false) : this.token;
@@ -715,7 +716,7 @@ export class HeadwayProgress extends (globalThis.HTMLElement ?? /** @type {typeo
       if (!ok) throw new Error("refused");
     } catch {
       this.cancelling = false;
-      this.#view.say([this.#view.t("notCancelled")]);
+      this.#view.say([(this.#view.told = this.#view.t("notCancelled"))]);
       later(this.#view);
     }
   }

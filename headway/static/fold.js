@@ -53,21 +53,20 @@ const STATE = {
 
 const FACTS = ["name", "title", "workflow", "due_at"]; // told by the sender; a new attempt keeps them
 
-/** @type {Record<string, string[]>} */
+/** What each event is about: what it does not say of that is over. @type {Record<string, string[]>} */
 const SAYS = {
   queued: FACTS,
   started: ["attempt", "worker", "started_at", "progress", "remaining", "message", "data", "stages"],
   stage: ["progress", "remaining"],
   message: ["message", "data", "progress"],
-  emitted: [],
   cancelling: [],
-  retrying: ["error"],
-  finished: ["status", "result", "error"],
+  emitted: [],
+  retrying: ["error", "remaining"],
+  finished: ["remaining", "status", "result", "error", "cancelling", "position"],
 };
 
-/** What becomes of stages left open. `lost` is missing on purpose: a worker that was only cut off may come back.
- * @type {Record<string, Stage["status"]>} */
-const OUTCOMES = { succeeded: "done", failed: "failed", cancelled: "failed", expired: "failed", retrying: "failed" };
+// `lost` is missing on purpose: a worker that was only cut off may come back.
+const ENDED = ["succeeded", "failed", "cancelled", "expired"];
 
 /** What was said in these fields, else the defaults. @param {any} defaults @param {any} said @returns {any} */
 function pick(defaults, said, fields = Object.keys(defaults)) {
@@ -83,22 +82,22 @@ function pick(defaults, said, fields = Object.keys(defaults)) {
 export const initialState = (id) => ({ ...STATE, task: id });
 
 /** Whether nothing more will come. @param {Pick<State, "status">} state */
-export const isEnded = ({ status }) => status !== "retrying" && Object.hasOwn(OUTCOMES, status);
+export const isEnded = ({ status }) => ENDED.includes(status);
 
 /** The number of the event with that id. @param {string | null | undefined} cursor */
-export const seqOf = (cursor) => parseInt(cursor ?? "", 10) || 0;
+export const seqOf = (cursor) => parseInt(/** @type {string} */ (cursor), 10) || 0;
 
 /** Stages left open get the outcome of an attempt that ends.
  * @param {State} state @param {string} ending @param {number} at */
 function settle({ stages }, ending, at) {
-  if (!Object.hasOwn(OUTCOMES, ending)) return stages;
-  const status = OUTCOMES[ending];
-  return stages.map((stage) => {
-    if (stage.status === "running") return { ...stage, status, finished_at: at };
-    return stage.status === "waiting" && status === "done"
-      ? { ...stage, status: /** @type {const} */ ("skipped") }
-      : stage;
-  });
+  if (ending === "lost") return stages;
+  const done = ending === "succeeded";
+  /** @returns {Stage} */
+  const settled = (/** @type {Stage} */ stage) => {
+    if (stage.status === "running") return { ...stage, status: done ? "done" : "failed", finished_at: at };
+    return stage.status === "waiting" && done ? { ...stage, status: "skipped" } : stage;
+  };
+  return stages.map(settled);
 }
 
 /** @param {readonly Stage[]} stages @param {Stage} stage */
@@ -113,8 +112,8 @@ function withStage(stages, stage) {
  */
 export function fold(state, event) {
   const { type, at } = event;
-  if (!Object.hasOwn(SAYS, type) || typeof at !== "number") return state;
-  if (type === "stage" && typeof event.stage?.key !== "string") return state;
+  const odd = typeof at !== "number" || (type === "stage" && typeof event.stage?.key !== "string");
+  if (odd || !Object.hasOwn(SAYS, type)) return state;
   const now = { ...pick(STATE, event, SAYS[type]), confirmed: true, updated_at: at };
   switch (type) {
     case "queued":
@@ -133,13 +132,10 @@ export function fold(state, event) {
     case "retrying":
       now.status = type;
       now.due_at = event.delay == null ? null : at + event.delay;
-      now.remaining = null;
       now.stages = settle(state, type, at);
       break;
     case "finished":
       now.finished_at = at;
-      now.remaining = now.position = null;
-      now.cancelling = false;
       now.stages = settle(state, now.status, at);
       if (now.status === "succeeded") now.progress = 1;
   }
@@ -156,12 +152,10 @@ export function reduce(state, event) {
   const { type, cursor = null, gap = null, state: whole } = event ?? {};
   const { server_live } = state;
   if (type === "link") return patch(state, { server_live: event.live !== false });
-  if (type === "stalled") return patch(state, { stalled: event.stalled === true });
-  if (type === "position") return patch(state, { position: event.position ?? null });
+  if (["stalled", "position"].includes(type)) return patch(state, pick(STATE, event, [type]));
   if (type === "snapshot") {
     if (!whole) return state;
-    if (cursor && cursor === state.cursor && !gap)
-      return patch(state, { stalled: whole.stalled === true, position: whole.position ?? null });
+    if (cursor && cursor === state.cursor && !gap) return patch(state, pick(STATE, whole, ["stalled", "position"]));
     return { ...pick(STATE, { task: event.task, ...whole }), cursor, gap, server_live };
   }
   if (!type || (cursor && seqOf(cursor) <= seqOf(state.cursor))) return state;
