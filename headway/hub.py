@@ -87,6 +87,10 @@ class Hub:
             topic.wakers.discard(wake)
             topic.idle_since = time.monotonic()
 
+    def look_again(self, topic: Topic) -> None:
+        """Somebody has read more than the topic holds. The lock is held."""
+        self._refill(topic)
+
     def unknown(self, subjects: Sequence[Subject]) -> list[Subject]:
         """Those that have no journal. Asks Redis only for what is not watched here already."""
         with self.lock:

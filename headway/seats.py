@@ -102,6 +102,9 @@ class Seat:
                 return [snapshot, *self._replayed(reading)]
             if reading.past == "same" and (reading.entries or reading.last == cursor):
                 return self._replayed(reading)
+            if seq_of(reading.last) > seq_of(self.topic.cursor or ""):
+                hub.look_again(self.topic)  # its snapshot may be older than what the viewer has
+                return []
             return [self._snapshot(self._gap(reading))]
 
     def _ahead_until(self) -> float:

@@ -10,13 +10,18 @@ import pytest
 import redis
 
 from tests.processes import RedisServer
+from tests.rabbit import RabbitServer
 
-TIERS = ("unit", "integration", "acceptance", "browser")  # the quick ones first
+TIERS = ("unit", "model", "integration", "acceptance", "browser")  # the quick ones first
 
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "gcc": ("gcc",),
     "nginx": ("nginx", "/usr/sbin/nginx"),  # Debian keeps it off the users' PATH
     "node": ("node",),
+    # Debian's script on the PATH becomes another user before it runs this one.
+    "rabbitmq-server": ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server"),
+    "spin": ("spin",),
     "tmux": ("tmux",),
     "jq": ("jq",),
 }
@@ -75,3 +80,15 @@ def own_redis() -> Iterator[Callable[..., RedisServer]]:
     """Start servers of the test's own, with options of redis.conf: `own_redis(appendonly="yes")`."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(RedisServer(**options))
+
+
+@pytest.fixture(scope="session")
+def rabbit() -> Iterator[RabbitServer]:
+    """The RabbitMQ all tests share. Who ends it starts it again."""
+    with RabbitServer(require("rabbitmq-server")) as server:
+        yield server
+
+
+@pytest.fixture
+def rabbit_url(rabbit: RabbitServer) -> str:
+    return rabbit.url

@@ -1,4 +1,4 @@
-"""A seat whose cursor is ahead of the log: Redis has lost what it saw, and its producer may send it again."""
+"""A seat that knows more than its hub, or than Redis."""
 
 import time
 
@@ -66,3 +66,18 @@ def test_who_once_was_ahead_does_not_ask_redis_without_a_pause(
         stream.due()
         time.sleep(min(0.05, stream.seconds()))
     assert len(counting.reads) < 10
+
+
+def test_a_gap_is_not_filled_with_a_snapshot_older_than_what_the_viewer_has(
+    hub: Hub, client: redis.Redis, journal: Journal, producer: Producer
+) -> None:
+    watched = Seat(hub, TASK, None, lambda seat: None)
+    wait_until(watched.topic.ready.is_set, what="the first reading")
+    with silence():  # and then nothing reaches this hub
+        producer.say(said("a"))
+        (cursor,) = journal.lasts([TASK])
+        producer.say(said("b"), said("c"))
+        client.xtrim("headway:t:{t}:log", maxlen=1, approximate=False)
+    seat = Seat(hub, TASK, cursor, lambda seat: None)
+    told = wait_until(lambda: seat.catch_up(hub) or seat.take(), what="the gap")
+    assert b'"gap":{"reason":"trimmed","first":4,"last":5}' in told[0]
