@@ -238,7 +238,9 @@ class Supervisor(Struct, frozen=True, kw_only=True, eq=False):
     retries: int
     boot: str
     queue: str | None = None  # the task may still stand in it
-    pid: int = 0  # of the child that ran it, if that is known: one worker may have two executions in hand
+    pid: int = (
+        0  # of the child that ran it, if that is known: one worker may have two executions in hand
+    )
 
 
 class Sender(Struct, frozen=True, kw_only=True, eq=False):

@@ -17,6 +17,7 @@ from weakref import WeakSet
 from celery import Celery, signals
 from celery.app.task import Context
 from celery.exceptions import Ignore, Reject
+from msgspec.structs import replace
 
 from headway import attempts, events, messages, stages, values
 from headway.attempts import Attempt
@@ -251,7 +252,11 @@ class Lifecycle:
             self._supervise(request, _failed(request.id, _SHUT_DOWN))
             return
         cause = getattr(reason, "exc", None)
-        error = self._error(cause, attempt) if isinstance(cause, BaseException) else None
+        error = None
+        if isinstance(cause, BaseException):
+            error = self._error(cause, attempt)
+            if attempt and error.stage is None:  # what came out of the stage is the retry
+                error = replace(error, stage=attempt.stage_failed_by(reason))
         delay = messages.delay(getattr(reason, "when", None))
         event = events.Retrying(task=request.id, at=time.time(), error=error, delay=delay)
         if attempt:

@@ -93,6 +93,19 @@ def steady(seconds: float, rate: int) -> float:
 
 
 @app.task
+@staged("count")
+def held(seconds: float, rate: int) -> float:
+    """Report `rate` times a second and return how long that has held it in all, in seconds."""
+    start, spent = time.perf_counter(), 0.0
+    for n in track(range(int(seconds * rate)), "count"):
+        before = time.perf_counter()
+        emit("step", n)
+        spent += time.perf_counter() - before
+        time.sleep(max(0.0, start + (n + 1) / rate - time.perf_counter()))
+    return spent
+
+
+@app.task
 @staged("spin")
 def burning(seconds: float) -> None:
     """Compute without ever yielding, as a greenlet must not."""

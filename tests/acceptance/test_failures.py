@@ -1,6 +1,7 @@
 """Redis, the web server and connections fail while tasks run and viewers watch."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import redis
 from celery import Celery
 
 import headway.celery
+from headway.backlog import UNSENT
 from tests.journals import Book
 from tests.proc import children, sockets, tcp_connections
 from tests.processes import RedisServer, Web, Worker, wait_until
@@ -21,6 +23,7 @@ from tests.watching import Watch
 
 APP = "tests.acceptance.watched:app"
 JOBS = "tests.acceptance.jobs"
+HANG_SECONDS = float(os.environ.get("HEADWAY_TEST_HANG_SECONDS", "12"))
 
 
 class Site:
@@ -126,6 +129,31 @@ def test_no_task_is_slowed_by_a_redis_that_is_gone_and_all_is_delivered_when_it_
     assert_nothing_was_lost(crowd, 20)
     book = Book(every_pool.journal.url, sent)
     assert [event["data"] for event in book.log() if event["type"] == "emitted"] == list(range(300))
+
+
+def test_of_a_long_outage_viewers_are_told_all_that_could_be_kept_and_that_the_rest_is_lost(
+    site: Site,
+) -> None:
+    usual = site.result(site.send("held", seconds=3, rate=100)) / 300
+    events = int(HANG_SECONDS + 3) * 100
+    sent = site.send("held", seconds=events / 100, rate=100)
+    with Watch(f"{site.web.url}/headway/tasks/{sent}/events", seconds=60) as watch:
+        watch.until(lambda told: told.data.get("data") == 99)
+        site.journal.pause()
+        threading.Event().wait(HANG_SECONDS)
+        site.journal.resume()
+        told = watch.rest()
+    assert site.result(sent) - usual * events < 0.05 + 0.1  # which a busy machine may add
+    (gap,) = [n for n, each in enumerate(told) if each.data.get("gap")]
+    before, after = (
+        [each.data["data"] for each in part if each.type == "emitted"]
+        for part in (told[:gap], told[gap:])
+    )
+    assert before == list(range(before[0], before[-1] + 1))
+    assert after == list(range(after[0], events))
+    assert after[0] > before[-1] + 1
+    assert len(after) >= UNSENT - 10  # transitions were kept too
+    assert told[-1].data["status"] == "succeeded"
 
 
 def test_a_task_that_begins_and_ends_without_redis_is_told_of_later(site: Site) -> None:

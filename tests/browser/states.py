@@ -59,6 +59,8 @@ CHUNK = stage("chunk", "running", started_at=41, current=211, total=340, unit="c
 ENRICH = stage("enrich", expected=[20, 40])
 SCORE = stage("score", expected=[3, 5])
 
+LEFT_OUT = {"status": "skipped", "started_at": None, "finished_at": None}
+
 RUNNING = task(
     "running",
     UPLOAD,
@@ -98,6 +100,19 @@ FAILED = RUNNING | task(
     remaining=None,
     error={"type": "Failure", "message": "The file is encrypted.", "stage": "chunk"},
 )
+RETRYING = RUNNING | task(
+    "retrying",
+    UPLOAD,
+    OCR,
+    CHUNK | {"status": "done", "finished_at": NOW - 11, "current": 340},
+    stage("enrich", "failed", started_at=11, finished_at=2, current=3, total=40),
+    SCORE,
+    due_at=-8,
+    error={"type": "Failure", "message": "Rate limited by provider", "stage": "enrich"},
+    progress=0.7,
+    started_at=102,
+    remaining=None,
+)
 GRAPH = task(
     "running",
     stage("plan", "done", started_at=64, finished_at=58, runs=1),
@@ -116,9 +131,12 @@ GRAPH = task(
 
 STATES: dict[str, State] = {
     "queued": task("queued", queued_at=12),
+    "queued-behind": task("queued", queued_at=12, position=3),
+    "queued-next": task("queued", queued_at=47, position=1),
     "unconfirmed": task("queued", confirmed=False, title=None, name="documents.process"),
     "connecting": {"link": "connecting", "confirmed": False, "status": "queued", "stages": []},
     "scheduled": task("scheduled", queued_at=60, due_at=-2520),
+    "scheduled-soon": task("scheduled", queued_at=48, due_at=-12),
     "scheduled-later": task("scheduled", queued_at=60, due_at=-86_400),
     "running": RUNNING,
     "running-indeterminate": task(
@@ -149,21 +167,12 @@ STATES: dict[str, State] = {
         updated_at=0.1,
     ),
     "graph": GRAPH,
-    "retrying": RUNNING
-    | task(
-        "retrying",
-        UPLOAD,
-        OCR,
-        CHUNK | {"status": "done", "finished_at": NOW - 11, "current": 340},
-        stage("enrich", "failed", started_at=11, finished_at=2, current=3, total=40),
-        SCORE,
-        due_at=-8,
-        error={"type": "Failure", "message": "Rate limited by provider", "stage": "enrich"},
-        progress=0.7,
-        started_at=102,
-        remaining=None,
-    ),
+    "retrying": RETRYING,
+    "retrying-due": RETRYING | {"due_at": NOW},
     "second-attempt": RUNNING | {"attempt": 2},
+    "resumed": RUNNING
+    | {"attempt": 2, "stages": [UPLOAD | LEFT_OUT, stage("OCR", label="OCR"), CHUNK, ENRICH, SCORE]},
+    "cancelling": RUNNING | {"cancelling": True},
     "skipped": ENDED
     | {"stages": [UPLOAD, OCR, stage("enrich", "skipped", message="no tables"), SCORE | {"status": "skipped"}]},
     "succeeded": ENDED,

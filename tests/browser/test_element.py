@@ -87,10 +87,13 @@ def frame(page: Page) -> None:
 
 WORDS = {
     "queued": ["Queued", "Waiting for a worker · 12 s"],
+    "queued-behind": ["Queued", "2 ahead in line · 12 s"],
+    "queued-next": ["Queued", "Next in line · 47 s"],
     "unconfirmed": ["documents.process", "Queued", "Sent, but not heard of yet"],
     "connecting": ["Connecting…"],
-    "scheduled": ["Scheduled", "Starts in about 42 min"],
-    "scheduled-later": ["Scheduled", "Starts at 22 Nov 2026, 14:20"],
+    "scheduled": ["Scheduled", "Starts at 15:02"],
+    "scheduled-soon": ["Scheduled", "Starts in 12 s"],
+    "scheduled-later": ["Scheduled", "Starts at 22 Nov, 14:20"],
     "running": ["Running", "62%", "1 min 42 s elapsed", "about 1 min left", "211 of 340 chunks", "usually 20–40 s"],
     "running-indeterminate": ["Running", "1,204 records"],
     "running-without-stages": ["Running", "Reading the archive"],
@@ -98,7 +101,10 @@ WORDS = {
     "parallel": ["1,730 of 4,100 frames", "0:41:10", "about 3 min left"],
     "graph": ["Graph", "Code ×3"],
     "retrying": ["Retrying in 8 s", "Rate limited by provider", "attempt 1 failed"],
-    "second-attempt": ["attempt 2"],
+    "retrying-due": ["Retry due now", "attempt 1 failed"],
+    "second-attempt": ["attempt 2 · "],
+    "resumed": ["attempt 2, resumed at Chunk · "],
+    "cancelling": ["Cancelling…", "goes on until its worker stops it", "62%"],
     "skipped": ["Skipped", "no tables"],
     "succeeded": ["Done", "took 1 min 42 s", "340 of 340 chunks"],
     "failed": ["Failed", "Chunk: The file is encrypted.", "page 7: a table of 40 columns"],
@@ -394,6 +400,13 @@ def test_a_connection_that_is_back_within_two_seconds_is_not_worth_a_word(listen
     assert listener.heard() == ["live: Live updates are back."]
 
 
+def test_that_its_end_was_asked_for_is_said_once(listener):
+    listener.show(RUNNING | {"cancelling": True})
+    assert listener.heard() == ["live: Cancelling…"]
+    listener.wait(30)
+    assert listener.heard() == []
+
+
 def test_a_quiet_element_says_nothing(listener):
     listener.page.evaluate("element.setAttribute('quiet', '')")
     listener.show(STATES["retrying"])
@@ -433,7 +446,46 @@ def test_a_countdown_counts_down(listener):
     listener.wait(5)
     assert int(re.search(r"\d+", word.text_content()).group()) == first - 5
     listener.wait(60)
-    expect(word).to_have_text("Retrying now")
+    expect(word).to_have_text("Retry due now")
+
+
+def test_a_countdown_is_not_said_each_second(listener):
+    bar = listener.page.locator("[part~=bar]").first
+    retrying = task("retrying", stage("read"), due_at=-30)
+    listener.show(retrying)
+    (said,) = listener.heard()
+    assert re.fullmatch(r"live: Retrying in \d+ s", said)
+    listener.wait(60)
+    assert listener.heard() == []
+    expect(bar).to_have_attribute("aria-valuetext", "Waiting to retry")
+    listener.show(task("scheduled", due_at=-120))
+    listener.heard()
+    listener.wait(60)
+    expect(listener.page.locator("[part=facts]")).to_have_text("Due now")
+    assert listener.heard() == []
+
+
+def test_what_is_due_later_has_a_time_of_day_until_it_is_near(listener):
+    facts = listener.page.locator("[part=facts]")
+    now = listener.page.evaluate("Date.now() / 1000")
+    listener.show(STATES["scheduled"] | {"due_at": now + 200})
+    expect(facts).to_have_text("Starts at 14:23")
+    listener.wait(120)
+    expect(facts).to_have_text(re.compile(r"Starts in [78]\d s|Starts in 1 min \d\d s"))
+
+
+def test_nothing_ticks_when_nothing_goes_on(page, site):
+    page.add_init_script(
+        "globalThis.set = setInterval; globalThis.setInterval = (...args) => { globalThis.ticks = true; return set(...args); }"
+    )
+    put(page, site)
+    for name in ("connecting", "succeeded", "failed", "cancelled", "unknown", "lost"):
+        page.evaluate("state => (element.state = state)", STATES[name])
+        frame(page)
+        assert page.evaluate("globalThis.ticks") is None, name
+    page.evaluate("state => (element.state = state)", STATES["scheduled-soon"])
+    frame(page)
+    assert page.evaluate("globalThis.ticks")
 
 
 def test_an_estimate_does_not_flicker(listener):
@@ -647,22 +699,61 @@ def test_a_task_is_cancelled_when_that_is_allowed(page, site):
     expect(element.get_by_role("button", name="Cancel")).to_be_hidden()
     page.evaluate("element.setAttribute('cancel', '')")
     element.get_by_role("button", name="Cancel").click()
-    expect(element.get_by_role("button", name="Cancelling…")).to_be_visible()
+    expect(element.locator("[part~=status]")).to_have_text("Cancelling…")
+    expect(element.get_by_role("button", name="Cancel")).to_be_hidden()
     wait_until(lambda: ("/headway/tasks/t7/cancel", "Bearer secret") in site.asked)
     page.evaluate("element.shadowRoot.querySelector('.cancel').click()")
     assert site.asked.count(("/headway/tasks/t7/cancel", "Bearer secret")) == 1
     page.evaluate("state => (element.state = state)", STATES["cancelled"])
+    expect(element.locator("[part~=status]")).to_have_text("Cancelled")
     expect(element.get_by_role("button")).to_have_count(0)
     assert page.evaluate("element.shadowRoot.activeElement?.className").startswith(
         "base"
     )  # not lost to the page
 
 
+def test_who_is_asked_to_end_goes_on_until_it_has(page, site):
+    """What nothing can stop may even succeed; the next attempt was not asked."""
+    put(page, site, cancel="")
+    show = lambda **more: page.evaluate("state => (element.state = state)", RUNNING | more)  # noqa: E731
+    status, cancel = page.locator("[part~=status]"), page.get_by_role("button", name="Cancel")
+    show(cancelling=True)
+    expect(status).to_have_text("Cancelling…")
+    expect(cancel).to_be_hidden()
+    expect(page.locator("[part~=stage] >> nth=2")).to_contain_text("211 of 340 chunks")
+    show(cancelling=True, stalled=True)
+    expect(status).to_have_text("Stalled")
+    expect(cancel).to_be_hidden()
+    page.evaluate("element.cancelTask()")
+    assert "cancel" not in [name for name, _ in page.evaluate("fired")]
+    show(attempt=2)
+    expect(status).to_have_text("Running")
+    expect(cancel).to_be_visible()
+    show(cancelling=True)
+    page.evaluate("state => (element.state = state)", STATES["succeeded"])
+    expect(status).to_have_text("Done")
+
+
+def test_another_task_was_not_asked_to_end(page, site):
+    site.answers |= {
+        "ta": [snapshot("ta", RUNNING)],
+        "tb": [snapshot("tb", RUNNING)],
+        "/headway/tasks/ta/cancel": 202,
+    }
+    element = put(page, site, task="ta", cancel="")
+    element.get_by_role("button", name="Cancel").click()
+    expect(element.locator("[part~=status]")).to_have_text("Cancelling…")
+    page.evaluate("element.task = 'tb'")
+    expect(element.locator("[part~=status]")).to_have_text("Running")
+    expect(element.get_by_role("button", name="Cancel")).to_be_visible()
+
+
 def test_a_cancel_that_is_refused_says_so_and_can_be_tried_again(page, site):
     site.answers["t8"] = [snapshot("t8", RUNNING)]
     element = put(page, site, task="t8", cancel="")
     element.get_by_role("button", name="Cancel").click()
-    expect(element.get_by_role("status")).to_have_text("It could not be cancelled.")
+    expect(element.get_by_role("status")).to_contain_text("It could not be cancelled.")
+    expect(element.locator("[part~=event]")).to_have_text("It could not be cancelled.")
     expect(element.get_by_role("button", name="Cancel", exact=True)).to_be_visible()
     page.complaints.clear()  # the 404
 
@@ -898,7 +989,7 @@ console.log(gzipSync(code, { level: 9 }).length + gzipSync(read("headway.css"), 
 
 @pytest.mark.parametrize(
     ("names", "most"),
-    [(["nodes.js", "element.js"], 10_000), (["nodes.js", "element.js", "graph.js"], 11_500)],
+    [(["nodes.js", "element.js"], 10_240), (["nodes.js", "element.js", "graph.js"], 11_500)],
     ids=["at first", "with a graph"],
 )
 def test_a_bundle_with_its_stylesheet_stays_small(names, most):

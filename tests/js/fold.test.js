@@ -10,7 +10,7 @@ const examples = readdirSync(folder)
   .filter((name) => name.endsWith(".json"))
   .map((name) => ({ file: name, ...JSON.parse(readFileSync(new URL(name, folder), "utf8")) }));
 
-const OF_STREAMS = ["snapshot", "stalled", "link", "ended"];
+const OF_STREAMS = ["snapshot", "stalled", "position", "link", "ended"];
 const deepFreeze = (value) => {
   if (value && typeof value === "object") Object.values(Object.freeze(value)).forEach(deepFreeze);
   return value;
@@ -107,12 +107,25 @@ describe("laws of reduce", () => {
     assert.equal(reduce(now, { type: "snapshot", task: "t", at: 9, cursor: "3-1", state: { task: "t" } }).gap, null);
   });
 
-  test("a snapshot of what is known already changes nothing but the worker's silence", () => {
+  test("a snapshot of what is known already changes nothing but what the server itself knows", () => {
     const before = { ...RUNNING, cursor: "3-1" };
     const snapshot = { type: "snapshot", task: "t", at: 9, cursor: "3-1", state: { ...onTheWire(RUNNING) } };
     assert.equal(reduce(before, snapshot), before);
     snapshot.state.stalled = true;
     assert.deepEqual(reduce(before, snapshot), { ...before, stalled: true });
+    const waiting = { ...initialState("t"), cursor: "1-1", confirmed: true, position: 3 };
+    const whole = { type: "snapshot", task: "t", at: 9, cursor: "1-1", state: { ...onTheWire(waiting), position: 1 } };
+    assert.deepEqual(reduce(waiting, whole), { ...waiting, position: 1 });
+  });
+
+  test("a place in the queue is the server's to say, and is over when the task begins", () => {
+    const queued = reduce(initialState("t"), { type: "queued", task: "t", at: 1, cursor: "1-1" });
+    const third = reduce(queued, { type: "position", task: "t", at: 2, position: 3 });
+    assert.deepEqual(third, { ...queued, position: 3 });
+    assert.equal(reduce(third, { type: "position", task: "t", at: 3, position: 3 }), third);
+    assert.deepEqual(reduce(third, { type: "position", task: "t", at: 3, position: null }), queued);
+    assert.equal(reduce(third, { type: "cancelling", task: "t", at: 3, cursor: "2-1" }).position, 3);
+    assert.equal(reduce(third, { type: "started", task: "t", at: 3, attempt: 1, cursor: "2-1" }).position, null);
   });
 
   test("a snapshot without an id leaves no cursor: the task has no journal yet, or all of it follows", () => {
@@ -154,10 +167,12 @@ describe("laws of reduce", () => {
       "stage",
       "message",
       "emitted",
+      "cancelling",
       "retrying",
       "finished",
       "snapshot",
       "stalled",
+      "position",
       "link",
     ]) {
       for (const value of odd) {

@@ -47,7 +47,7 @@ async function weight(files, names) {
 
 /** What a project in TypeScript may rely on. */
 const TYPED = `
-  import { createClient, formatEta, initialState, isEnded, parseSSE, reduce, watch } from "headway";
+  import { createClient, formatEta, initialState, isEnded, parseSSE, reduce, resumedAt, watch } from "headway";
   import { makeUseTask } from "headway/hook";
   import { tabs } from "headway/tabs";
   import type { State, TaskEvent, Watched } from "headway/types";
@@ -56,6 +56,7 @@ const TYPED = `
   const stop: () => void = task.subscribe(() => {});
   const shown: Watched = task.getSnapshot();
   const percent: number | null = shown.progress;
+  const from: string | undefined = resumedAt(shown)?.key;
   const keys: string[] = shown.stages.map(({ key }) => key);
   async function all(): Promise<void> {
     for await (const { link, status } of task) if (link === "closed" && status === "failed") break;
@@ -157,7 +158,7 @@ test("a bundle pays less than 5 KiB for the client, and less than 1 KiB for the 
   const client = [...brought("headway.js")].filter((name) => name !== "words.js");
   const weights = {
     client: await weight(client, "watch, createClient, reduce, initialState, isEnded, parseSSE"),
-    words: await weight(["words.js"], "formatCount, formatDuration, formatEta"),
+    words: await weight(["words.js"], "formatCount, formatDuration, formatEta, resumedAt"),
     hook: await weight(["hook.js"], "makeUseTask"),
   };
   t.diagnostic(JSON.stringify(weights));

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatCount, formatDuration, formatEta, initialState, words } from "../../headway/static/headway.js";
+import { formatCount, formatDuration, formatEta, initialState, resumedAt, words } from "../../headway/static/headway.js";
 
 const said = (format, examples) => {
   for (const [value, text] of examples) assert.equal(format(value), text, JSON.stringify(value));
@@ -125,4 +125,18 @@ test("the words may be others", (t) => {
   Object.assign(words, { few: "gleich", about: (time) => `etwa ${time}`, units: ["s", "min", "Std", "T"] });
   assert.equal(formatEta(1), "gleich");
   assert.equal(formatEta(7200), "etwa 2 Std");
+});
+
+test("where a later attempt went on", () => {
+  const plan = (...statuses) => statuses.map((status, i) => ({ key: "abcd"[i], status }));
+  const from = (attempt, stages) => resumedAt({ ...initialState("t"), attempt, stages })?.key ?? null;
+  const left = plan("skipped", "waiting", "running", "waiting");
+  assert.equal(from(2, left), "c");
+  assert.equal(from(1, left), null, "it is the first attempt");
+  assert.equal(from(2, plan("done", "skipped", "running")), null, "it began at the beginning");
+  assert.equal(from(2, plan("waiting", "waiting")), null, "it has not begun");
+  assert.equal(from(2, []), null);
+  const graph = (needs) => [{ key: "a", status: "waiting", needs: [] }, { key: "b", status: "running", needs }, { key: "c", status: "waiting", needs: ["a"] }];
+  assert.equal(from(2, graph(["a"])), "b");
+  assert.equal(from(2, graph([])), null, "where a graph begins is no order");
 });

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from headway.blocks import block, headline, row
@@ -77,11 +78,21 @@ def test_what_is_known_no_more_is_not_foretold() -> None:
         ({"status": "queued", "confirmed": False, "attempt": 0, "progress": None, "started_at": None},
          "report.pdf  Queued · Sent, but not heard of yet"),
         ({"status": "scheduled", "due_at": NOW + 12, "attempt": 0, "progress": None,
-          "started_at": None}, "report.pdf  Starts in 12 s"),
+          "started_at": None}, "report.pdf  Scheduled · Starts in 12 s"),
+        ({"status": "queued", "position": 3, "attempt": 0, "progress": None, "started_at": None},
+         "report.pdf  Queued · 2 ahead in line"),
         ({"status": "retrying", "due_at": NOW + 5, "attempt": 1, "progress": None},
          "report.pdf  Retrying in 5 s · 1 min 06 s"),
         ({"status": "retrying", "due_at": NOW - 1, "attempt": 1, "progress": None},
-         "report.pdf  Retrying now · 1 min 06 s"),
+         "report.pdf  Retry due now · 1 min 06 s"),
+        ({"cancelling": True, "attempt": 1},
+         "report.pdf  Cancelling… · 42% · 1 min 06 s · goes on until its worker stops it"),
+        ({"cancelling": True, "status": "cancelled", "finished_at": NOW, "attempt": 1},
+         "report.pdf  Cancelled · 42% · 1 min 06 s"),
+        ({"cancelling": True, "stalled": True, "attempt": 1},
+         "report.pdf  Stalled · 42% · 1 min 06 s"),
+        ({"attempt": 3, "remaining": None, "progress": None, "stages": STAGES[2:3] + STAGES[1:]},
+         "report.pdf  Running · attempt 3, resumed at chunk · 1 min 06 s"),
         ({"status": "succeeded", "finished_at": NOW, "attempt": 1, "progress": 1.0},
          "report.pdf  Done · 1 min 06 s"),
         ({"status": "cancelled", "finished_at": NOW, "attempt": 1},
@@ -94,7 +105,22 @@ def test_what_is_known_no_more_is_not_foretold() -> None:
     ],
 )  # fmt: skip
 def test_every_status_has_its_words(changes: dict[str, Any], first: str) -> None:
-    assert headline(with_(**changes), NOW, 76).plain == first
+    assert headline(with_(**changes), NOW, 80).plain == first
+
+
+def test_what_waits_is_said_as_the_handbook_shows_it() -> None:
+    now = time.mktime((*time.localtime(NOW)[:3], 12, 0, 0, 0, 0, -1))
+    new = State(task="t", title="report.pdf", confirmed=True)
+    going = with_(attempt=1, remaining=None, started_at=now - 66)
+    states = [
+        replace(new, position=3),
+        replace(new, status="scheduled", due_at=now + 5.5 * 3600),
+        replace(going, status="retrying", due_at=now + 8),
+        replace(going, cancelling=True),
+        replace(going, attempt=2, stages=(Stage(key="read", status="skipped"), *STAGES[1:])),
+    ]
+    lines = [headline(state, now, 80, live=False).plain for state in states]
+    assert "\n".join(lines) in (ROOT / "docs/terminal.md").read_text("utf-8")
 
 
 def test_a_failure_says_where_and_why() -> None:
@@ -199,9 +225,24 @@ def test_a_list_has_those_that_go_on_first_and_whole_ids() -> None:
     }
     lines = [line.plain for line in Listing(lambda: states, lambda: True).lines(120, 40)]
     assert [line.split()[0] for line in lines] == ["new", "a" * 36, "old"]
-    assert "Running           42%  report.pdf · chunk" in lines[0]
+    assert "Running            42%  report.pdf · chunk" in lines[0]
     assert Listing(lambda: states, lambda: True).lines(120, 2)[-1].plain == "… and 2 more"
     assert Listing(dict, lambda: True).lines(120, 2)[0].plain == "No task has a journal."
+
+
+def test_a_list_says_what_each_waits_for_in_its_column() -> None:
+    waits = [
+        ({"status": "queued", "position": 13}, "12 ahead in line "),
+        ({"status": "queued"}, "Queued "),
+        ({"status": "scheduled", "due_at": NOW + 5}, "Starts in 5 s "),
+        ({"status": "scheduled", "due_at": NOW + 86_400}, "Scheduled "),
+        ({"status": "retrying", "due_at": NOW + 5}, "Retrying in 5 s "),
+        ({"cancelling": True}, "Cancelling… "),
+    ]
+    for changes, said in waits:
+        line = row(with_(progress=None, **changes), NOW, 120).plain
+        assert line[38:].startswith(said)
+        assert line.index("report.pdf") == 62
 
 
 def test_transitions_are_told_once_and_ticks_not_at_all() -> None:
@@ -223,6 +264,23 @@ def test_transitions_are_told_once_and_ticks_not_at_all() -> None:
     assert list(transitions(RUNNING, with_(status="retrying", error=error))) == [
         "Waiting to retry, attempt 2: not yet"
     ]
+    soon = with_(status="retrying", error=error, due_at=NOW + 8)
+    assert list(transitions(RUNNING, soon)) == ["Retrying in 8 s, attempt 2: not yet"]
+
+
+def test_what_a_task_waits_for_is_told_once_not_as_it_changes() -> None:
+    nothing = State(task="t")
+    third = State(task="t", confirmed=True, position=3)
+    assert list(transitions(nothing, third)) == ["Queued · 2 ahead in line"]
+    second, first = replace(third, position=2), replace(third, position=1)
+    assert list(transitions(third, second)) == []
+    assert list(transitions(second, first)) == ["Next in line"]
+    assert list(transitions(first, first)) == []
+    asked = replace(first, cancelling=True)
+    assert list(transitions(first, asked)) == ["Cancelling…"]
+    assert list(transitions(asked, replace(asked, position=None))) == []
+    scheduled = State(task="t", status="scheduled", updated_at=NOW, due_at=NOW + 9)
+    assert list(transitions(nothing, scheduled)) == ["Scheduled · Starts in 9 s"]
 
 
 def test_lines_say_when_updates_are_interrupted_and_when_they_are_back(

@@ -313,6 +313,7 @@ def test_a_retry_says_when_and_the_next_attempt_begins_anew(app: Celery, heard: 
     assert retrying.delay == 30
     assert retrying.error is not None
     assert (retrying.error.type, retrying.error.message) == ("KeyError", None)
+    assert retrying.error.stage == "read"
     state = heard.state()
     assert (state.status, state.attempt, state.result) == ("succeeded", 2, "done")
     assert len({event.task for event in heard.events}) == 1

@@ -4,6 +4,7 @@ import json
 import random
 import re
 import subprocess
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +23,8 @@ from headway.words import (
     format_eta,
     format_left,
     format_range,
+    format_wait,
+    resumed_at,
 )
 from tests.conftest import require
 from tests.processes import ROOT
@@ -31,7 +34,7 @@ ELEMENT_JS = (ROOT / "headway/static/element.js").read_text("utf-8")
 NOW = 1_795_000_000.0
 
 
-def said_by_javascript(function: str, values: list[Any], *more: Any) -> list[str]:
+def said_by_javascript(function: str, values: list[Any], *more: Any) -> list[Any]:
     program = f"""
       import {{ {function} as say }} from {json.dumps(WORDS_JS)};
       let text = ""; for await (const piece of process.stdin) text += piece;
@@ -103,6 +106,49 @@ def test_counts() -> None:
     assert [format_count(stage) for stage in stages] == said_by_javascript(
         "formatCount", [to_builtins(stage) for stage in stages]
     )
+
+
+def test_where_a_later_attempt_went_on() -> None:
+    chance = random.Random(7)
+    states = []
+    for _ in range(300):
+        keys = "abcd"[: chance.randint(0, 4)]
+        graph = chance.random() < 0.3
+        stages = tuple(
+            Stage(
+                key=key,
+                status=chance.choice(
+                    ["waiting", "skipped", "waiting", "skipped", "running", "done"]
+                ),
+                needs=(keys[0],) if graph and at and chance.random() < 0.5 else (),
+            )
+            for at, key in enumerate(keys)
+        )
+        states.append(State(task="t", attempt=chance.choice([0, 1, 2, 2, 3]), stages=stages))
+    found = [resumed_at(state) for state in states]
+    assert len({stage and stage.key for stage in found}) == 4  # b, c, d and nowhere
+    said = said_by_javascript("resumedAt", [to_builtins(state) for state in states])
+    assert [stage and stage.key for stage in found] == [stage and stage["key"] for stage in said]
+
+
+def test_what_a_task_waits_for() -> None:
+    tomorrow, later = time.localtime(NOW + 86_400), time.localtime(NOW + 91)
+    for waits, said in [
+        ({"status": "queued", "position": 1}, "Next in line"),
+        ({"status": "queued", "position": 3}, "2 ahead in line"),
+        ({"status": "queued"}, ""),
+        ({"status": "running", "position": 3, "due_at": NOW + 9}, ""),
+        ({"status": "scheduled"}, ""),
+        ({"status": "scheduled", "due_at": NOW + 11.2}, "Starts in 12 s"),
+        ({"status": "scheduled", "due_at": NOW + 90}, "Starts in 1 min 30 s"),
+        ({"status": "scheduled", "due_at": NOW + 91}, time.strftime("Starts at %H:%M", later)),
+        ({"status": "scheduled", "due_at": NOW + 86_400},
+         f"Starts at {tomorrow.tm_mday} {time.strftime('%b, %H:%M', tomorrow)}"),
+        ({"status": "scheduled", "due_at": NOW}, "Due now"),
+        ({"status": "retrying", "due_at": NOW + 8}, "Retrying in 8 s"),
+        ({"status": "retrying", "due_at": NOW - 8}, "Retry due now"),
+    ]:  # fmt: skip
+        assert format_wait(State(task="t", **waits), NOW) == said
 
 
 def test_a_clock_that_runs_is_in_whole_seconds() -> None:
