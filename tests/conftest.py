@@ -87,8 +87,3 @@ def rabbit() -> Iterator[RabbitServer]:
     """The RabbitMQ all tests share. Who ends it starts it again."""
     with RabbitServer(require("rabbitmq-server")) as server:
         yield server
-
-
-@pytest.fixture
-def rabbit_url(rabbit: RabbitServer) -> str:
-    return rabbit.url

@@ -1,10 +1,13 @@
 """Every way a task can end, in every pool it can happen in, and what a viewer is told of it.
 
-`python -m tests.acceptance.outcomes` plays them all and prints a table; name pools to play only those.
+`python -m tests.acceptance.outcomes` plays them all and prints a table; name pools to play only those. With
+`--broker amqp` RabbitMQ brings the tasks, and Redis keeps their journals only.
 """
 
+import argparse
 import signal
 import sys
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,8 +18,10 @@ from typing import Any, NamedTuple, Self
 from celery import Celery
 
 import headway.celery
+from tests.conftest import require
 from tests.journals import Book
 from tests.processes import RedisServer, Worker, wait_until
+from tests.rabbit import RabbitServer
 
 POOLS = ("prefork", "threads", "gevent", "solo")
 JOBS = "tests.acceptance.outcome_jobs"
@@ -25,17 +30,19 @@ JOBS = "tests.acceptance.outcome_jobs"
 class Play:
     """One pool's worker, with a queue of its own."""
 
-    def __init__(self, pool: str, server: RedisServer, sender: Celery) -> None:
+    def __init__(self, pool: str, broker_url: str, redis_url: str, sender: Celery) -> None:
         self.pool = pool
-        self.url = server.url
+        self.queue = uuid.uuid4().hex
+        self.broker_url = broker_url
+        self.redis_url = redis_url
         self.sender = sender
         self._stack = ExitStack()
         self.worker = self.new_worker()
 
     def new_worker(self) -> Worker:
-        env = {"HEADWAY_REDIS_URL": self.url, "CELERY_RESULT_BACKEND": self.url}
-        env["HEADWAY_LOST_AFTER"] = "3"
-        worker = Worker(self.pool, self.url, app=JOBS, env=env | {"OUTCOMES_QUEUE": self.pool})
+        env = {"HEADWAY_REDIS_URL": self.redis_url, "CELERY_RESULT_BACKEND": self.redis_url}
+        env |= {"HEADWAY_LOST_AFTER": "3", "OUTCOMES_QUEUE": self.queue}
+        worker = Worker(self.pool, self.broker_url, app=JOBS, env=env)
         return self._stack.enter_context(worker)
 
     def __enter__(self) -> Self:
@@ -45,8 +52,8 @@ class Play:
         self._stack.close()
 
     def send(self, name: str, *args: object, **options: Any) -> Book:
-        sent = self.sender.send_task(f"{JOBS}.{name}", args, queue=self.pool, **options)
-        return Book(self.url, sent.id)
+        sent = self.sender.send_task(f"{JOBS}.{name}", args, queue=self.queue, **options)
+        return Book(self.redis_url, sent.id)
 
     def send_and_see_it_work(self, name: str, *args: object, **options: Any) -> Book:
         book = self.send(name, *args, **options)
@@ -146,6 +153,13 @@ def ends_the_worker(name: str) -> Callable[[Play], Book]:
 def delivered_twice(play: Play) -> Book:
     book = play.send_and_see_it_work("succeed", 1.5)
     play.send("succeed", 2.5, task_id=book.subject.id)
+    wait_until(lambda: book.state().attempt == 2, 20, "the twin")
+    return book
+
+
+def older_twin_over_its_limit(play: Play) -> Book:
+    book = play.send_and_see_it_work("succeed_late", 30, time_limit=2)
+    play.send("succeed_late", 4, task_id=book.subject.id)
     wait_until(lambda: book.state().attempt == 2, 20, "the twin")
     return book
 
@@ -406,20 +420,36 @@ OUTCOMES = (
         "succeeded",
         pools=("prefork", "threads", "gevent"),
     ),
+    Outcome(
+        "delivered twice, older over its limit",
+        older_twin_over_its_limit,
+        (*BEGUN, *AGAIN),
+        "succeeded",
+        pools=("prefork",),
+    ),
 )
 
 
-def play_all(pools: Sequence[str]) -> Iterator[tuple[str, Outcome, Played]]:
-    """Play the outcomes of several pools at the same time."""
+def play_all(
+    pools: Sequence[str], rabbit_url: str | None = None
+) -> Iterator[tuple[str, Outcome, Played]]:
+    """Play the outcomes of several pools at the same time; a pool that is named twice shares its own among two workers.
+
+    Without RabbitMQ the journal's Redis is the broker.
+    """
     news: SimpleQueue[tuple[str, Outcome, Played] | None] = SimpleQueue()
-    with RedisServer() as server, _sender(server) as sender, ThreadPoolExecutor() as executor:
+    rows = {pool: iter([each for each in OUTCOMES if pool in each.pools]) for pool in pools}
+    with ExitStack() as stack:
+        redis_url = stack.enter_context(RedisServer()).url
+        broker_url = rabbit_url or redis_url
+        sender = stack.enter_context(sender_to(broker_url, redis_url))
+        executor = stack.enter_context(ThreadPoolExecutor())
 
         def play_pool(pool: str) -> None:
             try:
-                with Play(pool, server, sender) as play:
-                    for outcome in OUTCOMES:
-                        if pool in outcome.pools:
-                            news.put((pool, outcome, outcome.play(play)))
+                with Play(pool, broker_url, redis_url, sender) as play:
+                    for outcome in rows[pool]:
+                        news.put((pool, outcome, outcome.play(play)))
             finally:
                 news.put(None)
 
@@ -431,21 +461,29 @@ def play_all(pools: Sequence[str]) -> Iterator[tuple[str, Outcome, Played]]:
 
 
 @contextmanager
-def _sender(server: RedisServer) -> Iterator[Celery]:
-    with Celery("sender", broker=server.url, backend=server.url, set_as_current=False) as sender:
-        headway.celery.install(sender, redis_url=server.url, tasks=[f"{JOBS}.*"])
+def sender_to(broker_url: str, redis_url: str) -> Iterator[Celery]:
+    with Celery("sender", broker=broker_url, backend=redis_url, set_as_current=False) as sender:
+        headway.celery.install(sender, redis_url=redis_url, tasks=[f"{JOBS}.*"])
         yield sender
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser("python -m tests.acceptance.outcomes", description=__doc__)
+    parser.add_argument("--broker", choices=("redis", "amqp"), default="redis")
+    parser.add_argument("pools", nargs="*", default=POOLS, help=", ".join(POOLS))
+    asked = parser.parse_args()
     wrong = 0
     row = "{:42} {:8} {:10} {}"
-    for pool, outcome, played in play_all(sys.argv[1:] or POOLS):
-        print(row.format(outcome.name, pool, played.status, ", ".join(played.told)), flush=True)
-        if not outcome.fits(played):
-            wrong += 1
-            expected = row.format("  EXPECTED", "", outcome.status, ", ".join(outcome.told))
-            print(expected, outcome.error or "", flush=True)
+    with ExitStack() as stack:
+        rabbit_url = None
+        if asked.broker == "amqp":
+            rabbit_url = stack.enter_context(RabbitServer(require("rabbitmq-server"))).url
+        for pool, outcome, played in play_all(asked.pools, rabbit_url):
+            print(row.format(outcome.name, pool, played.status, ", ".join(played.told)), flush=True)
+            if not outcome.fits(played):
+                wrong += 1
+                expected = row.format("  EXPECTED", "", outcome.status, ", ".join(outcome.told))
+                print(expected, outcome.error or "", flush=True)
     print(f"{wrong} wrong" if wrong else "All as expected.")
     return wrong > 0
 
