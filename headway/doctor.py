@@ -20,6 +20,7 @@ from headway.checkup import Finding, Trial
 from headway.client import blueprint_url
 from headway.errors import ConfigurationError, JournalUnavailable
 from headway.events import SUBJECT_ID
+from headway.leases import anybody
 from headway.passage import Passage
 from headway.plain import as_line, plain
 from headway.settings import Settings, load
@@ -176,7 +177,10 @@ def _examined(
     for finding in checkup.redis(trial, where):
         yield finding
         written = finding.check == "event" and finding.verdict == "ok"
-    yield _worker(celery, app) if celery else Finding("worker", "skipped", NO_APP)
+    worker = _worker(celery, app) if celery else Finding("worker", "skipped", NO_APP)
+    yield worker
+    if written and worker.check == "worker" and worker.verdict in ("ok", "warning"):
+        yield _lease(trial, app)
     if stream and written:
         yield from Passage(trial, stream, token, hold)
     else:
@@ -206,6 +210,21 @@ def _worker(celery: "Celery", app: str) -> Finding:
         return Finding("worker", "ok", said)
     said += f" But not to the queue {default!r}, where tasks go that are not routed elsewhere."
     return Finding("worker", "warning", said, f"celery -A {app} worker -Q {default}")
+
+
+def _lease(trial: Trial, app: str) -> Finding:
+    """Whether what listens reports, and to this Redis."""
+    try:
+        if anybody(trial.journal):
+            return Finding("lease", "ok", "A worker reports to this Redis.")
+        said = "Workers listen, but none reports to this Redis: nobody is told what they do."
+    except JournalUnavailable as error:
+        said = f"Whether a worker reports to this Redis cannot be told: {error}"
+    fix = (
+        f"Call headway.celery.install() for {app}, mark a task with @staged, and set HEADWAY_REDIS_URL to this Redis "
+        "where the worker runs; its log says if that is missing."
+    )
+    return Finding("lease", "warning", said, fix)
 
 
 def _queues(celery: "Celery") -> dict[str, Any] | Exception:

@@ -113,6 +113,12 @@ class Lease:
         self._strangers = strangers - gone
 
 
+def anybody(journal: Journal) -> bool:
+    """Whether any worker at all keeps a lease."""
+    (boots,) = journal.run([("SMEMBERS", WORKERS)])
+    return any(journal.run([("EXISTS", _lease(_text(boot))) for boot in boots]))
+
+
 class Worker(NamedTuple):
     """Where a task runs."""
 

@@ -228,6 +228,17 @@ def test_no_worker(own_redis: StartRedis) -> None:
     assert seen.fixes["worker"] == f"celery -A {APP} worker"
 
 
+def test_a_worker_that_reports_nowhere(own_redis: StartRedis) -> None:
+    broker, journal = own_redis(), own_redis()
+    env = {"HEADWAY_REDIS_URL": broker.url}
+    with Worker("threads", broker.url, env=env):
+        seen = doctor_of(APP, broker.url, "--redis", journal.url)
+    assert seen.exit_code == 0
+    assert seen.verdicts["worker"] == "ok"
+    assert seen.verdicts["lease"] == "warning"
+    assert "HEADWAY_REDIS_URL" in seen.fixes["lease"]
+
+
 def test_an_nginx_that_buffers(stack: Stack) -> None:
     with Nginx(stack.site, "proxy_ignore_headers X-Accel-Buffering") as nginx:
         seen = stack.doctor(nginx.url)

@@ -66,7 +66,7 @@ ARROWS = {
     "checkup": "backlog errors events feed journal",
     "probe": "checkup sse told",
     "passage": "checkup errors events probe told",
-    "doctor": "checkup client errors events passage plain settings",
+    "doctor": "checkup client errors events leases passage plain settings",
     "flask": "errors events greenlets gunicorn hub journal seats settings streams",
 }
 
