@@ -14,7 +14,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench pictures clean
+.PHONY: help demo test check format bench chaos pictures clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -46,6 +46,10 @@ format: $(READY) ## put the code into the house's form
 
 bench: $(READY) ## measure Headway beside its peers
 	"$(BIN)/python" -m benchmarks
+
+SECONDS ?= 600
+chaos: $(READY) ## workers, Redis, web and viewers fail for SECONDS=600; a checker reads what every viewer was told
+	@exec "$(BIN)/python" -m tests.chaos --seconds "$(SECONDS)" $(if $(SEED),--seed "$(SEED)")
 
 clean: ## remove all that the targets above have made
 	rm -rf "$(VENV)" build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache tests/js/node_modules

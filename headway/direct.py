@@ -129,10 +129,9 @@ class DirectWatch:
 def get(url: str, task: str) -> State:
     """The task's state now. Raises Refused when there is no such journal, JournalUnavailable."""
     subject = Subject("task", task)
-    if SUBJECT_ID.fullmatch(task):
-        (reading,) = Journal(url, timeout=TIMEOUT).read([(subject, None)])
-        if state := reading.state(subject):
-            return state
+    hub = Hub(Journal(url, timeout=TIMEOUT))  # this question needs no thread of it
+    if SUBJECT_ID.fullmatch(task) and (state := hub.state(subject)):
+        return state
     raise Refused(404, UNKNOWN, (task,))
 
 

@@ -268,7 +268,7 @@ class Hub:
 
     def _integrate(self, topic: Topic, reading: Reading) -> None:
         """Make the topic live with what was read, or put off judging what Redis seems to have lost."""
-        topic.live = True
+        topic.live = topic not in self._fills  # else what is read next would come twice
         if topic.cursor is None:
             topic.begin(reading)
         elif reading.past == "same":

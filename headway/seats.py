@@ -56,7 +56,7 @@ class Seat:
         if self.over or not topic.ready.is_set():
             return []
         if self.placed and self._generation != topic.generation:
-            return [self._snapshot(topic.gap)]
+            return [self._snapshot(self._torn(topic.gap))]
         if self.cursor is None:
             return [self._snapshot(None)]
         if self.behind():
@@ -120,6 +120,10 @@ class Seat:
             self._place(frames[-1].id)
             self.over = frames[-1].ends
         return [each.data for each in frames]
+
+    def _torn(self, gap: Gap | None) -> Gap | None:
+        """The topic's gap as it is for this viewer, who may have been further behind."""
+        return replace(gap, first=seq_of(self.cursor or "") + 1) if gap and gap.first else gap
 
     def _gap(self, reading: Reading) -> Gap:
         if self.cursor == UNKNOWN:
