@@ -48,7 +48,7 @@ class LiveTasks:
                 task=f"{self.prefix}{number}",
                 nonce=uuid.uuid4().hex,
                 retries=0,
-                boot="benchmark",
+                boot="",
                 began=time.monotonic(),
             )
             for number in range(COUNT)

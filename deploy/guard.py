@@ -10,13 +10,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 
 
 class Guard:
-    """Start one before the first process; every process must lead a group (start_new_session)."""
+    """Start one before the first process; every process must lead a group (start_new_session). Any thread may tell."""
 
     def __init__(self) -> None:
+        self._telling = threading.Lock()
         self._helper = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -34,8 +36,12 @@ class Guard:
 
     def _tell(self, line: str) -> None:
         assert self._helper.stdin is not None
-        with suppress(BrokenPipeError):  # the helper was killed: its work is lost, ours goes on
-            print(line, file=self._helper.stdin, flush=True)
+        with (
+            self._telling,
+            suppress(BrokenPipeError),
+        ):  # it was killed: its work is lost, ours goes on
+            self._helper.stdin.write(f"{line}\n")
+            self._helper.stdin.flush()
 
 
 def kill(group: int) -> None:

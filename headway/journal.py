@@ -31,7 +31,17 @@ from headway.events import (
 )
 from headway.feed import Feed
 from headway.fields import state_of
-from headway.keys import CURSOR, EVERY_TASK, EXPIRING, key, line_of, seq_of, subject_of, tasks_of
+from headway.keys import (
+    CURSOR,
+    EVERY_TASK,
+    EXPIRING,
+    WORKERS,
+    key,
+    line_of,
+    seq_of,
+    subject_of,
+    tasks_of,
+)
 from headway.usual import Usual
 
 TIMEOUT = 0.25  # seconds for one round trip: longer, and a hung Redis is felt
@@ -227,6 +237,7 @@ class Journal:
                 case Execution(task=task, boot=boot, queue=queue) if letter.begins:
                     if boot:
                         yield "SADD", tasks_of(boot), task
+                        yield "SADD", WORKERS, boot  # it may not live to its first beat
                     if queue:
                         yield "ZREM", line_of(queue), task
                         sent_at = getattr(letter.event, "queued_at", None) or 0.0

@@ -6,6 +6,7 @@ from headway.events import Subject
 
 CURSOR = re.compile(r"([1-9][0-9]{0,14})-([0-9]{1,16})")
 EVERY_TASK = "headway:t:{*}"  # as Redis matches names
+WORKERS = "headway:workers"  # the boots of all that have had a task in hand
 EXPIRING = "headway:expiring"  # tasks that must have begun by then, by that moment
 _KINDS = {"task": "t"}
 _TASK = re.compile(r"headway:t:\{([A-Za-z0-9._:-]{1,128})\}")

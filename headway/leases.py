@@ -17,7 +17,7 @@ from headway.errors import JournalUnavailable
 from headway.events import Error, Finished, Subject, Supervisor
 from headway.greenlets import start_native_thread
 from headway.journal import Journal
-from headway.keys import EXPIRING, key, tasks_of
+from headway.keys import EXPIRING, WORKERS, key, tasks_of
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,6 @@ BEAT_SECONDS = 1.0
 LEASE_SECONDS = 3  # two beats may be late
 TIDY_BEATS = 30  # after which the set is compared with what is active
 TASKS_SECONDS = 7 * 24 * 3600  # the set outlives its worker: it says what was lost with it
-WORKERS = "headway:workers"  # the boots of all that have a set
 REAPER = "headway:reaper"
 REAPER_SECONDS = 5  # whoever reaps must come back within
 

@@ -10,7 +10,7 @@ from headway import leases
 from headway.errors import JournalUnavailable
 from headway.events import Sender, State
 from headway.journal import Journal
-from headway.keys import EXPIRING
+from headway.keys import EXPIRING, WORKERS
 from headway.leases import Lease, Reaper, Sign, Worker, signs, workers
 from tests.hubs import MakeHub, Viewer
 from tests.journals import Book
@@ -116,7 +116,7 @@ def test_signs_tell_who_works_on_what(
         runs(task)
     runs("orphan", boot="gone")
     runs("eager", boot="")
-    client.sadd(leases.WORKERS, "boot", "gone")
+    client.sadd(WORKERS, "boot", "gone")
     client.set(LEASE, 1)
     client.srem(TASKS, "dropped")
     tasks = ["works", "dropped", "orphan", "eager", "unknown"]
@@ -135,7 +135,7 @@ def test_viewers_are_told_of_a_silent_worker_and_when_it_is_back(
     make_hub: MakeHub, journal: Journal, client: redis.Redis, runs: Callable[..., Producer]
 ) -> None:
     producer = runs()
-    client.sadd(leases.WORKERS, "boot")
+    client.sadd(WORKERS, "boot")
     client.set(LEASE, 1)
     client.sadd(TASKS, "t")
     viewer = Viewer(make_hub(journal))
@@ -157,7 +157,7 @@ def test_viewers_are_told_of_a_silent_worker_and_when_it_is_back(
 
 def orphan(client: redis.Redis, *tasks: str) -> None:
     """Their worker has been killed."""
-    client.sadd(leases.WORKERS, "boot")
+    client.sadd(WORKERS, "boot")
     client.sadd(TASKS, *tasks)
 
 
@@ -179,7 +179,7 @@ def test_what_a_dead_worker_had_in_hand_is_lost_once_nobody_can_doubt_it(
     wait_until(lambda: reaper.reap() or state(redis_url).status == "lost", what="the verdict")
     assert state(redis_url).error == leases.LOST
     reaper.reap()
-    assert not client.exists(TASKS, leases.WORKERS)
+    assert not client.exists(TASKS, WORKERS)
 
 
 def test_what_is_acknowledged_late_is_never_lost(
@@ -189,17 +189,19 @@ def test_what_is_acknowledged_late_is_never_lost(
     orphan(client, "t")
     reap_for(Reaper(journal, LOST_AFTER), 4 * LOST_AFTER)
     assert state(redis_url).status == "running"
-    assert client.sismember(leases.WORKERS, "boot")
+    assert client.sismember(WORKERS, "boot")
 
 
 def test_what_runs_elsewhere_by_now_or_has_ended_is_left_alone(
     journal: Journal, client: redis.Redis, redis_url: str, runs: Callable[..., Producer]
 ) -> None:
     runs("elsewhere", boot="another")
+    client.set("headway:b:{another}:lease", 1)
     runs("ended").say(finished(task="ended"))
     orphan(client, "elsewhere", "ended")
     reaper = Reaper(journal, LOST_AFTER)
-    wait_until(lambda: reaper.reap() or not client.exists(TASKS, leases.WORKERS), what="the burial")
+    wait_until(lambda: reaper.reap() or not client.sismember(WORKERS, "boot"), what="the burial")
+    assert not client.exists(TASKS)
     assert state(redis_url, "elsewhere").status == "running"
     assert state(redis_url, "ended").status == "succeeded"
 
@@ -228,6 +230,15 @@ def test_what_nobody_began_in_time_has_expired(
     assert state(redis_url, "far").status == "queued"
     assert not Book(redis_url, "forgotten").known()
     assert client.zrange(EXPIRING, 0, -1) == [b"far"]
+
+
+def test_a_worker_that_dies_before_its_first_beat_is_missed_too(
+    journal: Journal, redis_url: str, runs: Callable[..., Producer]
+) -> None:
+    runs()  # and no lease
+    assert signs(journal, [("t", Worker("boot", False))]) == [Sign(False, True, False)]
+    reaper = Reaper(journal, LOST_AFTER)
+    wait_until(lambda: reaper.reap() or state(redis_url).status == "lost", what="the verdict")
 
 
 def test_one_reaps_at_a_time(
