@@ -5,6 +5,8 @@ details (RFC 9457) whose `detail` says how to mend them.
 """
 
 import os
+import random
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Flask, Response, abort, current_app, request, send_from_directory
 from werkzeug.exceptions import HTTPException
+from werkzeug.wsgi import ClosingIterator
 
+from headway import sse
 from headway.errors import JournalUnavailable
 from headway.events import SUBJECT_ID, State, Subject, encode
 from headway.greenlets import threads_are_greenlets
@@ -24,6 +28,8 @@ from headway.streams import Stream
 
 MOST_IN_URL = 50  # tasks of one GET; longer URLs are cut by proxies
 MOST_IN_BODY = 1000  # tasks of one POST
+FULL_RETRY_MS = (3000, 10_000)  # when a viewer may try again for whom there is no room
+RESERVED_FILES = 64  # for other requests, Redis and the database, out of what a process may open
 REDIS_SECONDS = 1.0  # for one read: web processes can be busy, and nobody's task waits for them
 
 STATIC = Path(__file__).with_name("static")
@@ -110,6 +116,7 @@ class _Edge:
     def __init__(self, settings: WebSettings, cancel: Callable[[str], None] | None) -> None:
         self.settings = settings
         self.cancel = cancel
+        self.viewers = 0  # of whatever, at the moment
         self._hubs: dict[int, Hub] = {}
 
     @property
@@ -123,6 +130,24 @@ class _Edge:
             journal = Journal(self.settings.redis_url, timeout=REDIS_SECONDS, connections=2)
             hub = self._hubs.setdefault(os.getpid(), Hub(journal, self.settings.lost_after))
         return hub
+
+    def full(self) -> bool:
+        """Whether one viewer more would take what other requests need."""
+        return self.viewers >= min(self.settings.most_viewers, _most_files() - RESERVED_FILES)
+
+    def left(self) -> None:
+        """A viewer has gone."""
+        self.viewers -= 1
+
+
+def _most_files() -> int:
+    """How many files and sockets this process may have open."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return sys.maxsize
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def _edge() -> _Edge:
@@ -299,27 +324,30 @@ def _stream(wanted: dict[Subject, str | None], *, many: bool = False) -> Respons
     if request.method == "HEAD":
         return Response(headers=EVENT_STREAM)
     edge = _edge()
+    if edge.full():
+        return Response(sse.closing(random.randint(*FULL_RETRY_MS)), headers=EVENT_STREAM)
     stream = Stream(edge.hub, wanted, edge.settings, many=many)
     stream.open()
     if stream.finished_before(_said()):
         stream.close()
         return Response(status=204, headers={"Cache-Control": "no-store"})
-    return StreamResponse(stream, edge.settings.write_deadline)
+    return StreamResponse(stream, edge)
 
 
 class StreamResponse(Response):
     """A response whose body is a stream. How its bytes reach the socket is decided where the server calls it."""
 
-    def __init__(self, stream: Stream, write_deadline: float) -> None:
-        super().__init__(stream, headers=EVENT_STREAM, direct_passthrough=True)
-        self.call_on_close(stream.close)
+    def __init__(self, stream: Stream, edge: _Edge) -> None:
+        super().__init__(iter(()), headers=EVENT_STREAM, direct_passthrough=True)
         self._stream = stream
-        self._write_deadline = write_deadline
+        self._edge = edge
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
+        start_response(self.status, self.get_wsgi_headers(environ).to_wsgi_list())
+        self._edge.viewers += 1
         if "gunicorn.socket" in environ and threads_are_greenlets():
             from headway import gunicorn  # the one module that needs gevent
 
-            watch = gunicorn.Watch(environ["gunicorn.socket"], self._stream, self._write_deadline)
-            self.call_on_close(watch.stop)
-        return super().__call__(environ, start_response)
+            body = gunicorn.body(self._stream, environ, start_response, self._edge.left)
+            return ClosingIterator(body, self.close)
+        return ClosingIterator(self._stream, [self.close, self._edge.left])

@@ -1,33 +1,210 @@
-"""All that is gevent. Without this module everything works, but a viewer who left is noticed only at the next write."""
+"""All that is gevent or gunicorn. Without this module everything works, slower: each stream holds a greenlet, and a
+viewer who left is noticed only at the next write.
 
+Under gunicorn's gevent worker a request for a stream goes through the app like any other, to the end of its
+teardown. Then its socket is taken from gunicorn and given to the process's one writer. Where that cannot be (TLS,
+HTTP/2, a middleware in between) the stream's own generator is served.
+"""
+
+import _socket
+import atexit
+import logging
+import os
 import socket
 import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import gevent
+import gevent.event
+import gevent.monkey
+import gevent.socket
+from gunicorn.http.wsgi import Response
+from gunicorn.workers.ggevent import GeventWorker
 
 from headway.streams import Stream
+from headway.writer import Connection, Writer
+
+ALIVE_SECONDS = 0.1  # between looks at whether the worker is to end
+CONNECTION = "headway.connection"  # in the environ of a request whose stream goes on without it
+REPLY = "headway.reply"  # there too: gunicorn's own response
+
+access_log = logging.getLogger("gunicorn.access")
 
 
-class Watch:
-    """Ends a stream at once when its viewer closes the connection, and when it has not read for too long."""
+def body(
+    stream: Stream, environ: dict[str, Any], start_response: Any, left: Callable[[], None]
+) -> Iterable[bytes]:
+    """What the server is to send. `left` is called when the viewer has gone."""
+    reply: Any = environ.get(REPLY) or getattr(start_response, "__self__", None)
+    if type(reply) is Response and type(reply.sock) is gevent.socket.socket and _epoll:
+        return HandOver(stream, environ, reply, left)
+    return Watched(stream, environ["gunicorn.socket"], left)
 
-    def __init__(self, connection: Any, stream: Stream, write_deadline: float) -> None:
-        self._connection = connection
+
+def end_streams() -> None:
+    """Say goodbye to all viewers of this process, who come back to another one."""
+    for watched in list(_watched):
+        watched.end()
+    if loop := _loops.get(os.getpid()):
+        loop.writer.end()
+
+
+# -- the hand-over ---------------------------------------------------------------------------------------------
+
+_epoll: Any = gevent.monkey.get_original("select", "epoll") if hasattr(socket, "AF_UNIX") else None
+_loops: dict[int, "Loop"] = {}  # by process
+
+
+class HandOver:
+    """The body of a response whose stream goes on without it: gunicorn finds it empty, and the request done.
+
+    Bodies are asked for after the app has torn down the request. What it held (a database session) is free.
+    """
+
+    def __init__(
+        self, stream: Stream, environ: dict[str, Any], reply: Response, left: Callable[[], None]
+    ) -> None:
+        self._stream: Stream | None = stream
+        self._environ = environ
+        self._reply = reply
+        self._left = left
+
+    def __iter__(self) -> "HandOver":
+        return self
+
+    def __next__(self) -> bytes:
+        if stream := self._stream:
+            self._stream = None
+            loop = _loops.get(os.getpid()) or _loops.setdefault(os.getpid(), Loop())
+            reply = self._reply
+            chunked = reply.chunked
+            reply.force_close()
+            headers = [f"{name}: {value}\r\n" for name, value in reply.headers]
+            head = "".join([*reply.default_headers(), *headers, "\r\n"]).encode("latin-1")
+            reply.headers_sent, reply.chunked = True, False  # nothing is left for gunicorn to send
+            taken = _taken(reply.sock, stream.settings.write_deadline)
+            connection = loop.writer.add(stream, taken, head, chunked, self._left)
+            self._environ[CONNECTION] = connection
+        raise StopIteration
+
+    def close(self) -> None:
+        """The response is done. If nobody has asked for its body, so is the stream."""
+        if self._stream:
+            self._stream.close()
+            self._left()
+
+
+def _taken(connection: Any, write_deadline: float) -> Any:
+    """The connection without gevent, and out of gunicorn's hands."""
+    family, type, proto = connection.family, connection.type, connection.proto
+    taken = _socket.socket(family, type, proto, connection.detach())
+    taken.setblocking(False)
+    if (
+        family != socket.AF_UNIX
+    ):  # a viewer who is cut off may be silent for as long as one who does not read
+        deadline = int(write_deadline * 1000)
+        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, deadline)
+    return taken
+
+
+class Loop:
+    """What a writer needs of gevent: its turns are a greenlet's."""
+
+    def __init__(self) -> None:
+        self.poll = _epoll()
+        self.writer = Writer(self)
+        self._event = gevent.event.Event()
+        self.wake = self._event.set
+        self._readable = gevent.get_hub().loop.io(self.poll.fileno(), 1)
+        self._readable.start(self.wake)
+        access_log.addFilter(_hold_back)
+        atexit.register(end_streams)
+        gevent.spawn(self._run)
+
+    def _run(self) -> None:
+        while True:
+            self._event.wait(self.writer.turn())
+            self._event.clear()
+
+    def pause(self) -> None:
+        gevent.sleep(0)
+
+    def spawn(self, work: Callable[..., None], *args: object) -> None:
+        gevent.spawn(work, *args)
+
+
+# -- the access log --------------------------------------------------------------------------------------------
+
+OPEN = {"b": "\0b", "B": "\0b", "T": "\0T", "D": "\0D", "M": "\0M", "L": "\0L"}  # known at the end
+
+
+def _hold_back(record: logging.LogRecord) -> bool:
+    """Keep gunicorn's line of a request whose stream goes on; it is logged when that ends."""
+    atoms = record.args
+    if not isinstance(atoms, dict):
+        return True
+    connection = atoms.get("{" + CONNECTION + "}e")
+    if not isinstance(connection, Connection):
+        return True
+    atoms.update(OPEN)
+    connection.line = partial(_log, record.msg % atoms, time.monotonic())
+    return False
+
+
+def _log(line: str, since: float, sent: int) -> None:
+    seconds = time.monotonic() - since
+    for name, value in (
+        ("b", sent),
+        ("T", int(seconds)),
+        ("D", int(seconds * 1e6)),
+        ("M", int(seconds * 1e3)),
+        ("L", f"{seconds:.6f}"),
+    ):
+        line = line.replace(f"\0{name}", str(value))
+    access_log.info("%s", line)
+
+
+# -- where a generator is served -------------------------------------------------------------------------------
+
+_watched: set["Watched"] = set()
+
+
+class Watched:
+    """A stream's generator that ends at once when its viewer closes the connection, and when it reads too late."""
+
+    def __init__(self, stream: Stream, connection: Any, left: Callable[[], None]) -> None:
         self._stream = stream
-        self._write_deadline = write_deadline
+        self._connection = connection
+        self._left = left
         loop = gevent.get_hub().loop
         self._readable = loop.io(connection.fileno(), 1)
         self._readable.start(self._read)
-        self._timer = loop.timer(write_deadline, write_deadline / 2)
+        deadline = stream.settings.write_deadline
+        self._timer = loop.timer(deadline, deadline / 2)
         self._timer.start(self._check)
+        _watched.add(self)
 
-    def stop(self) -> None:
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._stream)
+
+    def close(self) -> None:
         """Stop watching; the connection may serve another request."""
+        _watched.discard(self)
         for watcher in (self._readable, self._timer):
             watcher.stop()
             watcher.close()
+        self._stream.close()
+        self._left()
+
+    def end(self) -> None:
+        """Ask the viewer to come back."""
+        if self._stream.writing_since is None:
+            self._stream.expire()
+        else:
+            self._give_up()
 
     def _read(self) -> None:
         """The viewer has closed, or sends something it was not asked for, which the server will read later."""
@@ -43,8 +220,38 @@ class Watch:
 
     def _check(self) -> None:
         since = self._stream.writing_since
-        if since is not None and time.monotonic() - since >= self._write_deadline:
+        if since is not None and time.monotonic() - since >= self._stream.settings.write_deadline:
             self._timer.stop()
-            self._stream.leave()
-            with suppress(OSError):  # the writer, which waits for it, gets EPIPE
-                self._connection.shutdown(socket.SHUT_RDWR)
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._stream.leave()
+        with suppress(OSError):  # the writer, which waits for it, gets EPIPE
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+
+# -- the worker ------------------------------------------------------------------------------------------------
+
+
+class StreamWorker(GeventWorker):  # type: ignore[misc]
+    """gunicorn's gevent worker, for `-k headway.gunicorn.StreamWorker`: when it is to end it ends all streams first,
+    those that a generator serves too. And no middleware keeps their sockets from the writer.
+    """
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi = partial(_tell_reply, self.wsgi)
+
+    def run(self) -> None:
+        gevent.spawn(self._end_streams)
+        super().run()
+
+    def _end_streams(self) -> None:
+        while self.alive:
+            gevent.sleep(ALIVE_SECONDS)
+        end_streams()
+
+
+def _tell_reply(app: Any, environ: dict[str, Any], start_response: Any) -> Any:
+    environ[REPLY] = start_response.__self__
+    return app(environ, start_response)

@@ -15,8 +15,11 @@ from headway.events import Gap, Position, Snapshot, Stalled, Subject, encode
 from headway.hub import AHEAD_SECONDS, Hub
 from headway.journal import READ_COUNT, Reading
 from headway.keys import CURSOR, seq_of
-from headway.topics import frame
+from headway.topics import Frame, frame
 
+AT_ONCE = (
+    65536  # bytes of frames given at once, or one frame: what a viewer who does not read may hold
+)
 UNKNOWN = ""  # a cursor that is none: the viewer was here, nobody can tell where
 
 
@@ -61,7 +64,11 @@ class Seat:
             return [self._snapshot(None)]
         if self.behind():
             return []
-        frames = topic.after(seq_of(self.cursor))
+        frames = _first(topic.after(seq_of(self.cursor)))
+        if frames and frames[-1].id != topic.cursor:
+            self._place(frames[-1].id)
+            self.wake()
+            return [each.data for each in frames]
         self._place(topic.cursor or "0")
         self.over = topic.ended()
         return [each.data for each in frames] + self._flags()
@@ -157,3 +164,25 @@ class Seat:
         self.waits_until = None
         self.cursor = cursor
         self._generation = self.topic.generation
+
+    def beside(self, other: "Seat") -> bool:
+        """Whether the viewers of both, of one topic, have been told the same."""
+        return self._told() == other._told()
+
+    def sit_beside(self, other: "Seat") -> None:
+        """Go on from where another seat of the same topic is."""
+        self.placed, self.over = other.placed, other.over
+        self.cursor, self._generation, self._stalled = other._told()
+
+    def _told(self) -> tuple[str | None, int, object]:
+        return self.cursor, self._generation, self._stalled
+
+
+def _first(frames: list[Frame]) -> list[Frame]:
+    """As many as may be given at once."""
+    size = 0
+    for count, each in enumerate(frames):
+        size += len(each.data)
+        if count and size > AT_ONCE:
+            return frames[:count]
+    return frames

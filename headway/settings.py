@@ -58,6 +58,9 @@ class WebSettings(Settings, frozen=True, kw_only=True):
     lifetime: float = (
         3600.0  # seconds, give or take a tenth, after which any stream is closed likewise
     )
+    most_viewers: int = (
+        20_000  # streams a process has open at once; more are asked to come back later
+    )
     write_deadline: float = 20.0  # seconds a viewer may leave what was sent to it unread
 
 

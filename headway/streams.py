@@ -1,14 +1,15 @@
-"""One viewer's stream: opening, frames, heartbeats, and when it ends.
+"""What viewers in one place are sent: opening, frames, heartbeats, and when it ends.
 
-Whoever drives it calls `due()` when the alarm rings or `seconds()` have passed: here that is a generator, one
-thread or greenlet per viewer.
+Whoever drives a stream calls `due()` when it was woken or `seconds()` have passed. Here that is a generator, one
+thread or greenlet per viewer, for any server; in `writer.py` one writer drives them all.
 """
 
 import hashlib
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from headway import sse
 from headway.errors import JournalUnavailable
@@ -16,6 +17,7 @@ from headway.events import Ended, Link, Subject, encode
 from headway.hub import Hub
 from headway.seats import Seat
 from headway.settings import WebSettings
+from headway.topics import Topic
 
 OPEN_SECONDS = 1.0  # a stream opens without its first snapshot if Redis takes longer
 RETRY_MS = (
@@ -25,8 +27,38 @@ RETRY_MS = (
 TRY_AGAIN = 0.5  # seconds until a seat that Redis could not serve asks again
 
 
+class Stay(NamedTuple):
+    """How long a viewer is kept: when it came, and when it is to come back at the latest."""
+
+    since: float
+    until: float
+
+
+def _nobody() -> None:
+    """Nobody drives it yet."""
+
+
 class Stream:
-    """What one viewer is sent. `stir` may be called from any thread; the rest belongs to its driver."""
+    """What its viewers are sent. `stir` may be called from any thread; the rest belongs to its driver."""
+
+    __slots__ = (
+        "_hub",
+        "_left",
+        "_link",
+        "_many",
+        "_moved_at",
+        "_read",
+        "_seats",
+        "_stirred",
+        "_try_again_at",
+        "_wrote_at",
+        "behind",
+        "expired",
+        "over",
+        "settings",
+        "wake",
+        "writing_since",
+    )
 
     def __init__(
         self,
@@ -36,20 +68,20 @@ class Stream:
         *,
         many: bool = False,
     ) -> None:
-        self.over = False
+        self.over = self.expired = False
+        self.settings = settings
+        self.wake: Callable[[], object] = _nobody  # its driver's, called when there is news
         self.writing_since: float | None = (
             None  # the viewer has not taken yet what was written then
         )
+        self.behind: list[Seat] = []  # what follows them must be read: see `catch_up`
         self._hub = hub
-        self._settings = settings
         self._many = many
-        self._alarm = threading.Event()
-        self._stirred: dict[Seat, None] = {}  # in order, each once
         self._link: bool | None = None
-        now = time.monotonic()
-        self._ends_at = now + settings.lifetime * random.uniform(0.9, 1.1)
-        self._moved_at = self._wrote_at = now
+        self._moved_at = self._wrote_at = time.monotonic()
         self._try_again_at: float | None = None
+        self._read: list[bytes] = []  # and not yet due
+        self._stirred: dict[Seat, None] = {}  # in order, each once
         self._seats = [Seat(hub, subject, cursor, self.stir) for subject, cursor in wanted.items()]
         self._stirred = dict.fromkeys(self._seats)
         self._left = set(self._seats)  # whose subjects have not ended
@@ -75,25 +107,44 @@ class Stream:
     def stir(self, seat: Seat) -> None:
         """There is news for this seat."""
         self._stirred[seat] = None
-        self._alarm.set()
+        self.wake()
 
     def __iter__(self) -> Iterator[bytes]:
         """One viewer per thread or greenlet: waits between frames. Ends when the stream is over."""
-        yield sse.opening(random.randint(*RETRY_MS), self._settings.heartbeat)
+        alarm = threading.Event()
+        self.wake = alarm.set
+        stay = self.stay()
+        yield self.opening()
         while not self.over:
-            self._alarm.clear()
-            if data := self.due():
+            alarm.clear()
+            self.catch_up()
+            data = self.due()
+            if not self.over and (self.expired or time.monotonic() >= self.leaves_at(stay)):
+                self.over = True
+                data += sse.closing(random.randint(*RETRY_MS))
+            if data:
                 self.writing_since = time.monotonic()
                 yield data
                 self.writing_since = None
-            if not self.over:
-                self._alarm.wait(self.seconds())
+            if not self.over and not self.behind:
+                alarm.wait(min(self.seconds(), self.leaves_at(stay) - time.monotonic()))
+
+    def opening(self) -> bytes:
+        """Before anything that is due."""
+        return sse.opening(random.randint(*RETRY_MS), self.settings.heartbeat)
+
+    def stay(self) -> Stay:
+        """That of a viewer who comes now."""
+        now = time.monotonic()
+        return Stay(now, now + self.settings.lifetime * random.uniform(0.9, 1.1))
+
+    def leaves_at(self, stay: Stay) -> float:
+        """When a viewer is to come back who has been here for too long, or for too long without an event."""
+        return min(stay.until, max(stay.since, self._moved_at) + self.settings.idle)
 
     def due(self) -> bytes:
-        """Everything that is to be written now. Waits for Redis only if a seat is behind what memory holds."""
-        parts, behind = self._taken()
-        for seat in behind:
-            parts += self._caught_up(seat)
+        """Everything that is to be written now, as far as it is in memory. The rest is for `catch_up` to read."""
+        parts = self._taken()
         if self._left:
             parts += self._flags()
         now = time.monotonic()
@@ -102,26 +153,57 @@ class Stream:
         if not self._left:
             self.over = True
             parts.append(self._end())
-        elif now >= self._ends_at or now - self._moved_at >= self._settings.idle:
-            self.over = True
-            parts.append(sse.closing(random.randint(*RETRY_MS)))
-        elif now - self._wrote_at >= self._settings.heartbeat:
+        elif now - self._wrote_at >= self.settings.heartbeat:
             self._wrote_at = now
             parts.append(sse.HEARTBEAT)
         return b"".join(parts)
 
+    def catch_up(self) -> None:
+        """Read, with one read each, what follows the seats that are behind. Waits for Redis."""
+        behind, self.behind = self.behind, []
+        for seat in behind:
+            self._read += self._caught_up(seat)
+
     def seconds(self) -> float:
-        """How long `due` need not be called if the alarm is silent."""
-        settings = self._settings
-        times = [self._wrote_at + settings.heartbeat, self._moved_at + settings.idle, self._ends_at]
-        if self._try_again_at:
-            times.append(self._try_again_at)
-        return max(0.0, min(times) - time.monotonic())
+        """How long `due` need not be called if nobody wakes its driver."""
+        at = self._wrote_at + self.settings.heartbeat
+        return max(0.0, min(at, self._try_again_at or at) - time.monotonic())
+
+    @property
+    def topic(self) -> Topic:
+        """That of its first subject."""
+        return self._seats[0].topic
+
+    def place(self) -> Topic | None:
+        """The one topic it is at the head of, for others who are there to be told the rest together with it.
+
+        None if it is not: it watches many, is behind, or is over.
+        """
+        settled = not (self._many or self.over or self._stirred or self.behind or self._read)
+        return self.topic if settled and self._seats[0].placed else None
+
+    def beside(self, other: "Stream") -> bool:
+        """Whether the viewers of both, which are each in a `place`, have been told the same."""
+        return self._link == other._link and self._seats[0].beside(other._seats[0])
+
+    def twin(self) -> "Stream":
+        """Another that goes on from where this one is; it must have a `place`, or be over."""
+        seat = self._seats[0]
+        twin = Stream(self._hub, {seat.topic.subject: seat.cursor}, self.settings)
+        twin._seats[0].sit_beside(seat)
+        twin._link = self._link
+        twin.over = self.over
+        return twin
+
+    def expire(self) -> None:
+        """Its viewer is to come back, now. For one whom the generator serves."""
+        self.expired = True
+        self.wake()
 
     def leave(self) -> None:
-        """The viewer has gone."""
+        """Its viewers have gone."""
         self.over = True
-        self._alarm.set()
+        self.wake()
 
     def close(self) -> None:
         """Free everything. Closing twice is harmless."""
@@ -129,17 +211,18 @@ class Stream:
         for seat in self._seats:
             self._hub.detach(seat.topic, seat.wake)
 
-    def _taken(self) -> tuple[list[bytes], list[Seat]]:
+    def _taken(self) -> list[bytes]:
         if self._try_again_at and time.monotonic() >= self._try_again_at:
             self._try_again_at = None
             self._stirred |= dict.fromkeys(self._seats)
-        parts: list[bytes] = []
+        parts, self._read = self._read, []
         with self._hub.lock:
             stirred, self._stirred = self._stirred, {}
             for seat in stirred:
                 parts += seat.take()
                 self._note_end(seat)
-            return parts, [seat for seat in stirred if seat.behind()]
+            self.behind += [seat for seat in stirred if seat.behind()]
+        return parts
 
     def _caught_up(self, seat: Seat) -> list[bytes]:
         try:

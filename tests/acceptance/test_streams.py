@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
@@ -185,19 +186,40 @@ def test_a_title_that_nobody_cleaned_reaches_viewers_mended(puppets: Puppets, ev
     assert snapshot.data["state"]["title"] == hostile.replace("\ud800", "\ufffd")
 
 
-def test_after_the_end_the_connection_serves_other_requests(
-    ended: Puppet, running: Puppet, events: URL
+def test_a_connection_that_served_other_requests_serves_a_stream_and_ends_with_it(
+    ended: Puppet, web: Web, events: URL
 ) -> None:
-    with Watch(events(ended)) as watch:
-        for asked in (events(ended), events(running)):
-            watch.rest()
-            assert watch.headers["Connection"] != "close"
-            watch.connection.request("GET", asked)
+    with Watch(f"{web.url}/healthz") as watch:
+        assert watch.answer.read()
+        for method in ("HEAD", "GET"):
+            watch.connection.request(method, events(ended))
             answer = watch.connection.getresponse()
-            assert answer.status == 200
-            assert answer.read1(65536).startswith(b"retry:")
-            if asked == events(ended):
-                answer.read()
+            said = answer.read()
+        assert answer.headers["Connection"] == "close"
+        assert answer.headers["Transfer-Encoding"] == "chunked"
+        assert said.startswith(b"retry:")
+        assert said.endswith(b"\n\n")
+
+
+def test_a_client_of_http_1_0_gets_the_bytes_as_they_are(ended: Puppet, web: Web) -> None:
+    with socket.create_connection(("127.0.0.1", web.port), timeout=10) as viewer:
+        viewer.sendall(f"GET /headway/tasks/{ended.id}/events HTTP/1.0\r\n\r\n".encode())
+        said = b"".join(iter(lambda: viewer.recv(65536), b""))
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 200 OK\r\n")
+    assert b"chunked" not in head
+    assert body.startswith(b"retry:")
+    assert body.endswith(b"\n\n")
+
+
+def test_what_is_sent_behind_the_request_is_let_lie(ended: Puppet, web: Web) -> None:
+    """Nor does it cost the viewer the end of the stream."""
+    request = f"GET /headway/tasks/{ended.id}/events HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", web.port), timeout=10) as viewer:
+        viewer.sendall(request * 3 + b"x" * 100_000)
+        said = b"".join(iter(lambda: viewer.recv(65536), b""))
+    assert said.count(b"HTTP/1.1 200 OK") == 1
+    assert said.endswith(b"\r\n0\r\n\r\n")
 
 
 # -- coming back -----------------------------------------------------------------------------------

@@ -51,8 +51,9 @@ ARROWS = {
     "topics": "events feed journal keys leases sse values",
     "hub": "errors events feed journal keys leases queues topics",
     "seats": "events hub journal keys sse topics",
-    "streams": "errors events hub seats settings sse",
-    "gunicorn": "streams",
+    "streams": "errors events hub seats settings sse topics",
+    "writer": "sse streams topics",
+    "gunicorn": "streams writer",
     "words": "events",
     "plain": "events",
     "told": "events keys sse",
@@ -67,7 +68,7 @@ ARROWS = {
     "probe": "checkup sse told",
     "passage": "checkup errors events probe told",
     "doctor": "checkup client errors events leases passage plain settings",
-    "flask": "errors events greenlets gunicorn hub journal seats settings streams",
+    "flask": "errors events greenlets gunicorn hub journal seats settings sse streams",
 }
 
 #: The module (or modules, of one thing) that may import each of these.
@@ -76,6 +77,7 @@ DOORS = {
     "flask": "flask",
     "werkzeug": "flask",
     "gevent": "gunicorn",
+    "gunicorn": "gunicorn",
     "flower": "flower_pages",
     "tornado": "flower_pages",
     "click": "cli doctor",

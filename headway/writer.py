@@ -1,0 +1,343 @@
+"""The streams of a process whose sockets it was given: one writer, which never waits for any of them.
+
+Viewers in the same place are one audience: what is due to them is made once, and sent to each in a tight loop. A
+viewer whose socket would block leaves for a stream of its own, which holds a cursor and not a queue, and returns
+when it has caught up. Knows neither HTTP servers nor gevent: `Loop` is what it needs of them.
+"""
+
+import heapq
+import itertools
+import logging
+import math
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from socket import socket
+from typing import Protocol
+
+from headway import sse
+from headway.streams import RETRY_MS, Stay, Stream
+from headway.topics import Topic
+
+logger = logging.getLogger(__name__)
+
+LAST_CHUNK = b"0\r\n\r\n"
+SLICE = 1000  # sends in a row, before others may have their turn
+LOOK_SECONDS = 1.0  # between looks at who has been here, or has not read, for too long
+UNREAD = 16  # pieces of what a viewer has sent unasked that are taken at its end
+GONE = 0x2000  # EPOLLRDHUP; that it hung up, or has failed, is told in any case
+WRITABLE = 0x4
+
+
+class Poll(Protocol):
+    """As select.epoll does it."""
+
+    def register(self, fd: int, eventmask: int, /) -> None: ...
+    def modify(self, fd: int, eventmask: int, /) -> None: ...
+    def poll(self, timeout: float, /) -> list[tuple[int, int]]: ...
+
+
+class Loop(Protocol):
+    """Who calls `Writer.turn`, and when: what happens between two turns is for it to know."""
+
+    poll: Poll
+
+    def wake(self) -> None:
+        """Have a turn soon; called from anywhere, often."""
+
+    def pause(self) -> None:
+        """Let others have their turn, in the middle of ours."""
+
+    def spawn(self, work: Callable[..., None], *args: object) -> None:
+        """Do what waits, beside."""
+
+
+class Connection:
+    """One viewer's socket."""
+
+    __slots__ = ("audience", "blocked_since", "left", "line", "rest", "sent", "socket", "stay")
+
+    def __init__(self, audience: "Audience", socket: socket, left: Callable[[], None]) -> None:
+        self.audience = audience
+        self.socket = socket
+        self.stay: Stay = audience.stream.stay()
+        self.left = left  # called when it has gone
+        self.line: Callable[[int], None] | None = None  # logs how many bytes it was sent
+        self.sent = 0
+        self.rest: memoryview | None = None  # it would block: nothing else is sent before this
+        self.blocked_since = 0.0
+
+
+class Audience:
+    """The viewers of one stream, all in one place. If one of them is blocked it is the only one."""
+
+    __slots__ = (
+        "alarm_at",
+        "chunked",
+        "connections",
+        "greeting",
+        "reading",
+        "stir",
+        "stream",
+    )
+
+    def __init__(self, stream: Stream, chunked: bool, stir: Callable[["Audience"], None]) -> None:
+        self.stream = stream
+        self.chunked = chunked
+        self.stir = stir
+        self.connections: dict[Connection, None] = {}
+        self.greeting = b""  # goes before everything
+        self.alarm_at = math.inf
+        self.reading = False  # what follows its place: nobody else may touch the stream
+        stream.wake = self.wake
+
+    def wake(self) -> None:
+        self.stir(self)
+
+    def framed(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked and data else data
+
+
+class Writer:
+    """`add` and `stir` may be called from anywhere in its thread, everything else between two turns."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._connections: dict[int, Connection] = {}
+        self._news: dict[Audience, None] = {}
+        self._leaders: dict[tuple[Topic, bool], Audience] = {}  # whom others join
+        self._alarms: list[tuple[float, int, Audience]] = []
+        self._number = itertools.count()  # of alarms: audiences have no order
+        self._look_at = time.monotonic() + LOOK_SECONDS
+
+    def add(
+        self, stream: Stream, socket: socket, head: bytes, chunked: bool, left: Callable[[], None]
+    ) -> Connection:
+        """Write this stream to that socket, `head` first, until either ends. `left` is called then."""
+        audience = Audience(stream, chunked, self.stir)
+        audience.greeting = head + audience.framed(stream.opening())
+        connection = Connection(audience, socket, left)
+        audience.connections[connection] = None
+        self._connections[socket.fileno()] = connection
+        self._loop.poll.register(socket.fileno(), GONE)
+        self.stir(audience)
+        return connection
+
+    def stir(self, audience: Audience) -> None:
+        """There is news for it."""
+        self._news[audience] = None
+        self._loop.wake()
+
+    def turn(self) -> float:
+        """Do all that is to be done now. Says how many seconds there will be nothing, if nobody wakes it."""
+        self._hear_sockets()
+        while self._news:
+            audience = next(iter(self._news))
+            self._serve(audience)
+        now = time.monotonic()
+        while self._alarms and self._alarms[0][0] <= now:
+            at, _, audience = heapq.heappop(self._alarms)
+            if at == audience.alarm_at:
+                audience.alarm_at = math.inf
+                self._serve(audience)
+        if now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            self._look(now)
+        next_at = min(self._look_at, self._alarms[0][0]) if self._alarms else self._look_at
+        return 0.0 if self._news else max(0.0, next_at - time.monotonic())
+
+    def end(self) -> None:
+        """Say goodbye to everybody. They come back spread over a time in which they can be served."""
+        retry_ms = (1000, max(3000, len(self._connections)))
+        for connection in list(self._connections.values()):
+            if connection.rest is None:
+                self._dismiss(connection, retry_ms)
+            else:
+                self._drop(connection)
+
+    # -- sending ---------------------------------------------------------------------------------------------
+
+    def _serve(self, audience: Audience) -> None:
+        self._news.pop(audience, None)
+        if audience.reading or not audience.connections or _blocked(audience):
+            return
+        stream = audience.stream
+        try:
+            data = audience.greeting + audience.framed(stream.due())
+        except Exception:
+            logger.exception("A stream ends because of an error; its viewers come back.")
+            stream.over, data = True, audience.greeting
+        audience.greeting = b""
+        if stream.over and audience.chunked:
+            data += LAST_CHUNK
+        if data:
+            self._send(audience, data)
+        if stream.over:
+            for connection in list(audience.connections):
+                if connection.rest is None:
+                    self._finish(connection)
+        elif stream.behind:
+            self._read(audience)
+        elif not self._join(audience):
+            self._set_alarm(audience)
+
+    def _send(self, audience: Audience, data: bytes) -> None:
+        """The same bytes to all of an audience."""
+        size = len(data)
+        for count, connection in enumerate(list(audience.connections), 1):
+            try:
+                sent = connection.socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._drop(connection)
+                continue
+            connection.sent += sent
+            if sent != size:
+                self._block(connection, memoryview(data)[sent:])
+            if count % SLICE == 0:
+                self._loop.pause()
+
+    def _block(self, connection: Connection, rest: memoryview) -> None:
+        """It takes no more now: it leaves its audience with the place where that is."""
+        connection.rest, connection.blocked_since = rest, time.monotonic()
+        self._loop.poll.modify(connection.socket.fileno(), GONE | WRITABLE)
+        audience = connection.audience
+        if len(audience.connections) > 1:
+            del audience.connections[connection]
+            audience = Audience(audience.stream.twin(), audience.chunked, self.stir)
+            audience.connections[connection] = None
+            connection.audience = audience
+        self._lead_no_more(audience)
+
+    def _unblock(self, connection: Connection) -> None:
+        """It takes more: what was left, and then what has come since."""
+        if connection.rest is None:
+            return
+        try:
+            sent = connection.socket.send(connection.rest)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._drop(connection)
+            return
+        connection.sent += sent
+        connection.rest = connection.rest[sent:]
+        if connection.rest:
+            return
+        connection.rest = None
+        self._loop.poll.modify(connection.socket.fileno(), GONE)
+        if connection.audience.stream.over:
+            self._finish(connection)
+        else:
+            self._serve(connection.audience)
+
+    # -- audiences -------------------------------------------------------------------------------------------
+
+    def _join(self, audience: Audience) -> bool:
+        """Make it one with those who are in the same place. The first one there is joined by the others."""
+        stream = audience.stream
+        topic = stream.place()
+        if topic is None or _blocked(audience):
+            return False
+        leader = self._leaders.setdefault((topic, audience.chunked), audience)
+        if leader is audience:
+            return False
+        if leader in self._news:
+            self._serve(leader)
+        if leader.reading or leader.stream.place() is not topic or not leader.stream.beside(stream):
+            return False
+        for connection in audience.connections:
+            connection.audience = leader
+        leader.connections |= audience.connections
+        audience.connections.clear()
+        stream.close()
+        return True
+
+    def _lead_no_more(self, audience: Audience) -> None:
+        topic = audience.stream.topic
+        if self._leaders.get((topic, audience.chunked)) is audience:
+            del self._leaders[topic, audience.chunked]
+
+    def _read(self, audience: Audience) -> None:
+        """It is behind what memory holds. Redis must be waited for, but not by us."""
+        audience.reading = True
+        self._loop.spawn(self._catch_up, audience)
+
+    def _catch_up(self, audience: Audience) -> None:
+        try:
+            audience.stream.catch_up()
+        except Exception:
+            logger.exception("A stream ends because of an error; its viewers come back.")
+            audience.stream.over = True
+        audience.reading = False
+        self.stir(audience)
+
+    def _set_alarm(self, audience: Audience) -> None:
+        at = time.monotonic() + audience.stream.seconds()
+        if at < audience.alarm_at:
+            audience.alarm_at = at
+            heapq.heappush(self._alarms, (at, next(self._number), audience))
+
+    # -- ends ------------------------------------------------------------------------------------------------
+
+    def _hear_sockets(self) -> None:
+        writable = []
+        for fd, events in self._loop.poll.poll(0):
+            connection = self._connections.get(fd)
+            if connection is None:
+                continue
+            if events & ~WRITABLE:
+                self._drop(connection)
+            else:
+                writable.append(connection)
+        for connection in writable:
+            self._unblock(connection)
+
+    def _look(self, now: float) -> None:
+        for connection in list(self._connections.values()):
+            stream = connection.audience.stream
+            if connection.rest is None:
+                if now >= stream.leaves_at(connection.stay):
+                    self._dismiss(connection)
+            elif now - connection.blocked_since >= stream.settings.write_deadline:
+                self._drop(connection)
+
+    def _dismiss(self, connection: Connection, retry_ms: tuple[int, int] = RETRY_MS) -> None:
+        """It has been here for long enough, and is told when to come back."""
+        audience = connection.audience
+        data = audience.greeting + audience.framed(sse.closing(random.randint(*retry_ms)))
+        if audience.chunked:
+            data += LAST_CHUNK
+        with suppress(OSError):
+            connection.sent += connection.socket.send(data)
+        self._finish(connection)
+
+    def _finish(self, connection: Connection) -> None:
+        """Close it behind its last bytes. Input that nobody reads would make that a reset, and lose them."""
+        with suppress(OSError):
+            for _ in range(UNREAD):
+                if not connection.socket.recv(65536):
+                    break
+        self._drop(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        """Free everything. Dropping twice is harmless."""
+        if self._connections.pop(connection.socket.fileno(), None) is None:
+            return
+        connection.socket.close()
+        audience = connection.audience
+        audience.connections.pop(connection, None)
+        if not audience.connections:
+            self._lead_no_more(audience)
+            audience.stream.close()
+        connection.left()
+        if connection.line:
+            connection.line(connection.sent)
+
+
+def _blocked(audience: Audience) -> bool:
+    return any(
+        connection.rest is not None for connection in itertools.islice(audience.connections, 1)
+    )
