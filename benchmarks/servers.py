@@ -14,8 +14,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
-from tests.processes import HOST, Process, RedisServer, Web, Worker
+from benchmarks import viewers
+from deploy.demo import answers
+from tests.processes import HOST, Process, RedisServer, Web, Worker, free_port
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 PINNED = len(CORES) > 1 and shutil.which("taskset") is not None
@@ -25,8 +28,21 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 P = TypeVar("P", bound=Process)
 
 
+class Loop(Process):
+    """`peers/loop.c`."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.port = free_port()
+        source = Path(__file__).with_name("peers") / "loop.c"
+        redis_port = urlsplit(redis_url).port
+        super().__init__([viewers.compiled(source), str(self.port), str(redis_port)])
+
+    def ready(self, log: str) -> bool:
+        return answers(self.port, "/healthz")
+
+
 class Server:
-    """One gevent process behind gunicorn. It must answer /healthz with its process id."""
+    """One process that serves HTTP, of gunicorn's or of itself. It must answer /healthz with its process id."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -70,6 +86,11 @@ class Bench:
         options = ("--worker-connections", "20000", "--log-level", "error")
         with _pinned(Web(self.redis_url, app=app, args=options)) as web:
             yield Server(web.port)
+
+    @contextmanager
+    def loop(self) -> Iterator[Server]:
+        with _pinned(Loop(self.redis_url)) as loop:
+            yield Server(loop.port)
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""The web process's side: one topic, a thousand viewers, ours beside the generator people write by hand.
+"""The web process's side: one topic, a thousand viewers, ours beside the generator people write by hand, and beside
+a loop in C that does nothing but send().
 
 First a closed loop: event k+1 only after k has reached every viewer, so nothing can be joined into one write and
 the cost per delivery is honest. Then a burst, where joining is the point. Each run has a fresh server, and both
@@ -8,14 +9,16 @@ send the same events. The publisher, Redis and the viewers are outside the measu
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import redis
 
-from benchmarks.servers import Bench
+from benchmarks.servers import Bench, Server
 from benchmarks.table import Row, progress
-from benchmarks.viewers import crowd, get
+from benchmarks.viewers import COMPILER, crowd, get
 from headway.events import Execution, Stage, StageReported, Started, encode
 from headway.journal import Journal
 from headway.publisher import Publisher
@@ -26,11 +29,13 @@ REST_SECONDS = 0.3  # for a web process to come to rest
 
 def rows(bench: Bench) -> Iterator[Row]:
     events = 30 if bench.quick else 100
-    ours, theirs = [], []
+    ours, theirs, limit = [], [], []
     for number in range(bench.repeats):
         progress(f"streams, run {number + 1} of {bench.repeats}")
         ours.append(measure(bench, Headway(bench), events))
         theirs.append(measure(bench, Queues(bench), events))
+        if COMPILER:
+            limit.append(measure(bench, Loop(bench), events))
     for name, what, target in (
         ("cpu", "CPU per delivery, µs", 1 / 5),
         ("cpu_in_burst", "CPU per delivery in a burst, µs", None),
@@ -42,6 +47,9 @@ def rows(bench: Bench) -> Iterator[Row]:
         ("connects", "connects/s", 2.0),
     ):
         yield _row(what, name, ours, theirs, target=target, more_is_better=True)
+    if limit:
+        cpu, least = ([each.cpu for each in side] for side in (ours, limit))
+        yield Row(f"{VIEWERS} viewers: CPU per delivery, µs", cpu, "send() in C", least, target=1.2)
     yield _row("lost, doubled, reordered", "wrong", ours, theirs, limit=0)
 
 
@@ -63,22 +71,22 @@ class Figures:
 
 
 class Side(Protocol):
-    """Who hands out events: the app that serves them, where, and how they are published."""
+    """Who hands out events: what serves them, where, and how they are published."""
 
-    app: str
     path: str
     marker: str  # a viewer that has read it has arrived
 
+    def serve(self) -> AbstractContextManager[Server]: ...
     def publish(self, places: range) -> None: ...
 
 
 class Headway:
     """Through the publisher and the journal, as a worker does."""
 
-    app = "benchmarks.web:app"
     marker = '"snapshot"'
 
     def __init__(self, bench: Bench) -> None:
+        self.serve = partial(bench.web, "benchmarks.web:app")
         self._topic = topic = uuid.uuid4().hex
         self.path = f"/headway/tasks/{topic}/events"
         self._publisher = Publisher(Journal(bench.redis_url, timeout=5.0))
@@ -100,10 +108,10 @@ class Headway:
 class Queues:
     """By PUBLISH, as `peers/queues.py` hears it."""
 
-    app = "benchmarks.peers.queues:app"
     marker = ": hello"
 
     def __init__(self, bench: Bench) -> None:
+        self.serve = partial(bench.web, "benchmarks.peers.queues:app")
         self._topic = topic = uuid.uuid4().hex
         self.path = f"/events/{topic}"
         self._redis = redis.Redis.from_url(bench.redis_url)
@@ -115,6 +123,14 @@ class Queues:
             pipe.execute()
 
 
+class Loop(Queues):
+    """As `peers/loop.c` hears it: the same."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench)
+        self.serve = bench.loop
+
+
 def _event(topic: str, place: int) -> StageReported:
     # Another run each time makes it a transition: nothing may be left out as an older tick.
     stage = Stage(key="pages", unit="page", status="running", current=place, total=500, runs=place)
@@ -122,7 +138,7 @@ def _event(topic: str, place: int) -> StageReported:
 
 
 def measure(bench: Bench, side: Side, events: int) -> Figures:
-    with bench.web(side.app) as server:
+    with side.serve() as server:
         empty = server.resident_bytes()
         with crowd(server.port, VIEWERS, marker=side.marker, request=get(side.path)) as viewers:
             time.sleep(REST_SECONDS)

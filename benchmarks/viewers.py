@@ -87,15 +87,18 @@ def get(path: str) -> str:
     return f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"
 
 
-@cache
 def _program() -> list[str]:
-    if not COMPILER:
-        return [sys.executable, "-m", "benchmarks.viewers"]
-    folder = tempfile.mkdtemp(prefix="headway-viewers-")
+    return [compiled(SOURCE)] if COMPILER else [sys.executable, "-m", "benchmarks.viewers"]
+
+
+@cache
+def compiled(source: Path) -> str:
+    """The program that a C file is the source of. There must be a COMPILER."""
+    folder = tempfile.mkdtemp(prefix="headway-benchmarks-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    program = f"{folder}/viewers"
-    subprocess.run([COMPILER, "-O2", "-o", program, str(SOURCE)], check=True)
-    return [program]
+    program = f"{folder}/{source.stem}"
+    subprocess.run([str(COMPILER), "-O2", "-o", program, str(source)], check=True)
+    return program
 
 
 # -- the same as viewers.c, slower -----------------------------------------------------------------------------
