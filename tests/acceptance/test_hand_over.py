@@ -1,0 +1,340 @@
+"""What becomes of a stream's socket under gunicorn's gevent worker: taken from the request, given to the writer."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from headway.publisher import Publisher
+from tests import proc
+from tests.processes import HOST, RedisServer, Web, wait_until
+from tests.reporting import begin, end, publishing
+from tests.watching import Watch, identified
+
+WORKERS = ["gevent", "headway.gunicorn.StreamWorker"]
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+FAREWELL = re.compile(rb"\r\n[0-9a-fA-F]+\r\nretry: (\d+)\n\r\n0\r\n\r\n\Z")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def publisher(server: RedisServer) -> Iterator[Publisher]:
+    with publishing(server.url) as publisher:
+        yield publisher
+
+
+@pytest.fixture
+def task(publisher: Publisher) -> Iterator[str]:
+    """One that runs, and that the journal knows."""
+    attempt = begin()
+    assert publisher.flush(10)
+    yield attempt.execution.task
+    end(attempt)
+
+
+Start = Callable[..., Web]
+
+
+@pytest.fixture
+def web(server: RedisServer) -> Iterator[Start]:
+    """Start the site: `web("gevent", "--access-logfile", "-", HEADWAY_IDLE=1)`."""
+    with ExitStack() as stack:
+
+        def start(worker: str, *args: str, **env: object) -> Web:
+            said = {name: str(value) for name, value in env.items()}
+            site = Web(server.url, worker, app="tests.acceptance.handed:app", args=args, env=said)
+            return stack.enter_context(site)
+
+        yield start
+
+
+class Raw:
+    """A viewer who sees every byte, the head's and the chunks' too."""
+
+    def __init__(self, web: Web, path: str, context: ssl.SSLContext | None = None) -> None:
+        self.socket = socket.create_connection((HOST, web.port), timeout=15)
+        if context:
+            self.socket = context.wrap_socket(self.socket)
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        self.said = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def until(self, wanted: bytes) -> bytes:
+        while wanted not in self.said:
+            some = self.socket.recv(65536)
+            assert some, f"it ended without {wanted!r}: {self.said!r}"
+            self.said += some
+        return self.said
+
+    def rest(self) -> bytes:
+        while some := self.socket.recv(65536):
+            self.said += some
+        return self.said
+
+
+@pytest.fixture
+def watching(task: str) -> Iterator[Callable[..., list[Raw]]]:
+    """Viewers of the task who have had its snapshot."""
+    with ExitStack() as stack:
+
+        def start(site: Web, count: int = 1, context: ssl.SSLContext | None = None) -> list[Raw]:
+            path = f"/own/{task}/stream"
+            viewers = [stack.enter_context(Raw(site, path, context)) for _ in range(count)]
+            for viewer in viewers:
+                viewer.until(b'"snapshot"')
+            return viewers
+
+        yield start
+
+
+Watching = Callable[..., list[Raw]]
+
+
+def sockets(web: Web) -> int:
+    (worker,) = proc.children(web.pid)
+    return len(proc.sockets(worker))
+
+
+# -- the request -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_the_request_is_torn_down_before_the_first_byte(web: Start, task: str, worker: str) -> None:
+    site = web(worker)
+    viewers = [Raw(site, f"/own/{task}/stream") for _ in range(3)]
+    for viewer in viewers:
+        viewer.until(b"HTTP/1.1 200 OK")
+        with Watch(f"{site.url}/sessions") as open_sessions:
+            left = int(open_sessions.answer.read())
+        assert left <= len(viewers) - 1 - viewers.index(viewer)
+        viewer.until(b'"snapshot"')
+        viewer.socket.close()
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_streams_take_no_place_from_requests(web: Start, watching: Watching, worker: str) -> None:
+    site = web(worker, "--worker-connections", "4")
+    viewers = watching(site, 12)
+    with Watch(f"{site.url}/healthz", seconds=3) as health:
+        assert health.status == 200
+    assert all(LAST_CHUNK not in viewer.said for viewer in viewers)
+
+
+def test_a_middleware_keeps_the_socket_from_the_writer_and_the_stream_from_nobody(
+    web: Start, watching: Watching
+) -> None:
+    """What wraps `start_response` may want to see the body: on gunicorn's own worker a generator serves."""
+    (viewer,) = watching(web("gevent", WRAPPED=1))
+    assert b"Connection: keep-alive" in viewer.said
+
+
+def test_a_middleware_is_no_matter_on_the_stream_worker(web: Start, watching: Watching) -> None:
+    site = web("headway.gunicorn.StreamWorker", "--worker-connections", "4", WRAPPED=1)
+    viewers = watching(site, 8)
+    assert all(b"Connection: close" in viewer.said for viewer in viewers)
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_the_access_log_has_one_line_per_stream_when_it_has_ended(
+    web: Start, watching: Watching, task: str, worker: str
+) -> None:
+    form = '%(m)s "%(U)s" %(s)s %(b)s bytes in %(L)s s'
+    site = web(worker, "--access-logfile", "-", "--access-logformat", form)
+    (viewer,) = watching(site)
+    with Watch(f"{site.url}/sessions"):
+        pass
+    wait_until(lambda: "/sessions" in site.log, what="another request's line")
+    line = re.compile(rf'GET "/own/{task}/stream" 200 (\d+) bytes in (\d+\.\d+) s')
+    assert not line.search(site.log)
+    viewer.socket.close()
+    wait_until(lambda: line.search(site.log), what="its line")
+    (sent, seconds) = line.findall(site.log)[0]
+    assert len(line.findall(site.log)) == 1
+    assert int(sent) == len(viewer.said)
+    assert 0 < float(seconds) < 60
+
+
+# -- viewers who do not read -----------------------------------------------------------------------
+
+
+def test_viewers_who_never_read_cost_bounded_memory_and_are_gone(
+    web: Start, publisher: Publisher
+) -> None:
+    attempt = begin()
+    assert publisher.flush(10)
+    task = attempt.execution.task
+    site = web("gevent", HEADWAY_WRITE_DEADLINE=3)
+    (worker,) = proc.children(site.pid)
+    with Watch(f"{site.url}/own/{task}/stream") as reader, ExitStack() as stack:
+        reader.until_type("snapshot")
+        before = resident(worker)
+        count = 40
+        for _ in range(count):
+            deaf = stack.enter_context(socket.socket())
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect((HOST, site.port))
+            deaf.sendall(f"GET /own/{task}/stream HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        wait_until(lambda: len(proc.sockets(worker)) > count, what="their sockets")
+        for n in range(300):
+            attempt.emit("page", {"n": n, "text": "x" * 30_000})
+            assert publisher.flush(10)
+        reader.until(lambda told: told.type == "emitted" and told.data["data"]["n"] == 299)
+        # What all of them share: the ring, and what was read of Redis. A queue each would be 360 MB.
+        assert resident(worker) - before < 90 * 2**20
+        wait_until(lambda: len(proc.sockets(worker)) < count, 15, "their end")
+        end(attempt)
+        assert [each.seq for each in identified(reader.rest())][-1] == 302
+
+
+def resident(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+# -- the end of the process ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_at_its_end_every_stream_is_whole_and_viewers_come_back_spread(
+    web: Start, watching: Watching, worker: str
+) -> None:
+    site = web(worker)
+    viewers = watching(site, 200)
+    start = time.monotonic()
+    site.signal(signal.SIGTERM)
+    farewells = [FAREWELL.search(viewer.rest()) for viewer in viewers]
+    assert site.wait(5) == 0
+    assert time.monotonic() - start < 5
+    retries = [int(found[1]) for found in farewells if found]
+    assert len(retries) == 200
+    assert len(set(retries)) > 100
+    assert min(retries) >= 1000
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_a_reload_ends_the_old_streams_and_the_new_process_serves_them(
+    web: Start, watching: Watching, worker: str
+) -> None:
+    site = web(worker)
+    (viewer,) = watching(site)
+    site.signal(signal.SIGHUP)
+    assert FAREWELL.search(viewer.rest())
+    assert len(watching(site)) == 1
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_a_worker_that_has_had_its_requests_ends_its_streams(
+    web: Start, watching: Watching, worker: str
+) -> None:
+    site = web(worker, "--max-requests", "3")
+    (viewer,) = watching(site)
+    for _ in range(5):
+        with suppress(OSError), Watch(f"{site.url}/healthz", seconds=5):
+            pass
+    assert FAREWELL.search(viewer.rest())
+
+
+# -- a full house ----------------------------------------------------------------------------------
+
+
+def test_a_full_house_asks_to_come_back_and_answers_everything_else(
+    web: Start, watching: Watching, task: str
+) -> None:
+    site = web("gevent", HEADWAY_MOST_VIEWERS=5)
+    viewers = watching(site, 5)
+    for _ in range(3):
+        with Watch(f"{site.url}/own/{task}/stream") as refused:
+            assert refused.status == 200
+            assert refused.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+            assert refused.rest() == []
+            assert (refused.parser.retry_ms or 0) >= 3000
+    with Watch(f"{site.url}/healthz", seconds=3) as health:
+        assert health.status == 200
+    viewers[0].socket.close()
+    wait_until(lambda: served(site, task), 5, "the place that was left")
+
+
+def served(site: Web, task: str) -> bool:
+    with Watch(f"{site.url}/own/{task}/stream") as watch:
+        return watch.read() != b"" and b":heartbeat" in watch.raw
+
+
+# -- TLS -------------------------------------------------------------------------------------------
+
+
+class TLSWeb(Web):
+    """Ready when it listens: its readiness is not to be asked in plain HTTP."""
+
+    def ready(self, log: str) -> bool:
+        return "Listening at" in log and "Booting worker" in log
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    if not (openssl := shutil.which("openssl")):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("openssl is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+    key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
+    made = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return ["--certfile", certificate, "--keyfile", key]
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_behind_tls_a_generator_serves_the_same(
+    server: RedisServer, publisher: Publisher, certificate: list[str], worker: str
+) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    attempt = begin()
+    assert publisher.flush(10)
+    path = f"/own/{attempt.execution.task}/stream"
+    app = "tests.acceptance.handed:app"
+    with (
+        TLSWeb(server.url, worker, app=app, args=certificate) as site,
+        Raw(site, path, context) as leaver,
+        Raw(site, path, context) as viewer,
+    ):
+        for each in (leaver, viewer):
+            each.until(b'"snapshot"')
+        before = sockets(site)
+        leaver.socket.close()
+        wait_until(lambda: sockets(site) == before - 1, 5, "its socket's end")
+        attempt.emit("page", 1)
+        viewer.until(b"event: page")
+        end(attempt)
+        assert viewer.until(LAST_CHUNK).count(b'"finished"') == 1
+
+
+def test_the_stream_worker_ends_those_that_a_generator_serves(
+    server: RedisServer, task: str, certificate: list[str], watching: Watching
+) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    app, worker = "tests.acceptance.handed:app", "headway.gunicorn.StreamWorker"
+    with TLSWeb(server.url, worker, app=app, args=certificate) as site:
+        viewers = watching(site, 5, context)
+        site.signal(signal.SIGTERM)
+        for viewer in viewers:
+            assert FAREWELL.search(viewer.until(LAST_CHUNK)), viewer.said
+        assert site.wait(5) == 0
