@@ -238,6 +238,8 @@ class StreamWorker(GeventWorker):  # type: ignore[misc]
     those that a generator serves too. And no middleware keeps their sockets from the writer.
     """
 
+    wsgi: Any
+
     def load_wsgi(self) -> None:
         super().load_wsgi()
         self.wsgi = partial(_tell_reply, self.wsgi)

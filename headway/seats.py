@@ -172,10 +172,10 @@ class Seat:
     def sit_beside(self, other: "Seat") -> None:
         """Go on from where another seat of the same topic is."""
         self.placed, self.over = other.placed, other.over
-        self.cursor, self._generation, self._stalled = other._told()
+        self.cursor, self._generation, self._stalled, self._position = other._told()
 
-    def _told(self) -> tuple[str | None, int, object]:
-        return self.cursor, self._generation, self._stalled
+    def _told(self) -> tuple[str | None, int, object, int | None]:
+        return self.cursor, self._generation, self._stalled, self._position
 
 
 def _first(frames: list[Frame]) -> list[Frame]:
