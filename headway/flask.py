@@ -106,8 +106,7 @@ class Headway:
         """
         if not SUBJECT_ID.fullmatch(task):
             raise _unknown([task])
-        subject = Subject("task", task)
-        return _stream({subject: cursor_of(_said(), subject)})
+        return _stream_of(Subject("task", task))
 
 
 class _Edge:
@@ -116,7 +115,8 @@ class _Edge:
     def __init__(self, settings: WebSettings, cancel: Callable[[str], None] | None) -> None:
         self.settings = settings
         self.cancel = cancel
-        self.viewers = 0  # of whatever, at the moment
+        self.viewers = 0
+        self._room = min(settings.most_viewers, _most_files() - RESERVED_FILES)
         self._hubs: dict[int, Hub] = {}
 
     @property
@@ -133,7 +133,7 @@ class _Edge:
 
     def full(self) -> bool:
         """Whether one viewer more would take what other requests need."""
-        return self.viewers >= min(self.settings.most_viewers, _most_files() - RESERVED_FILES)
+        return self.viewers >= self._room
 
     def left(self) -> None:
         """A viewer has gone."""
@@ -222,7 +222,7 @@ def _events(task: str) -> Response:
     """One task's events."""
     (subject,) = _permitted([task])
     _refuse_unknown([subject])
-    return _stream({subject: cursor_of(_said(), subject)})
+    return _stream_of(subject)
 
 
 def _many() -> Response:
@@ -231,10 +231,8 @@ def _many() -> Response:
     subjects = _permitted(asked)
     _refuse_unknown(subjects)
     said = _said()
-    return _stream(
-        {subject: _cursor_among_many(said, subject, asked[subject.id]) for subject in subjects},
-        many=True,
-    )
+    wanted = {each: _cursor_among_many(said, each, asked[each.id]) for each in subjects}
+    return _stream(wanted, said, many=True)
 
 
 def _cursor_among_many(said: str | None, subject: Subject, own: str | None) -> str | None:
@@ -320,7 +318,12 @@ def _said() -> str | None:
     return request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
 
 
-def _stream(wanted: dict[Subject, str | None], *, many: bool = False) -> Response:
+def _stream_of(subject: Subject) -> Response:
+    said = _said()
+    return _stream({subject: cursor_of(said, subject)}, said)
+
+
+def _stream(wanted: dict[Subject, str | None], said: str | None, *, many: bool = False) -> Response:
     if request.method == "HEAD":
         return Response(headers=EVENT_STREAM)
     edge = _edge()
@@ -328,7 +331,7 @@ def _stream(wanted: dict[Subject, str | None], *, many: bool = False) -> Respons
         return Response(sse.closing(random.randint(*FULL_RETRY_MS)), headers=EVENT_STREAM)
     stream = Stream(edge.hub, wanted, edge.settings, many=many)
     stream.open()
-    if stream.finished_before(_said()):
+    if stream.finished_before(said):
         stream.close()
         return Response(status=204, headers={"Cache-Control": "no-store"})
     return StreamResponse(stream, edge)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 import gevent.event
@@ -24,10 +24,12 @@ import gevent.socket
 from gunicorn.http.wsgi import Response
 from gunicorn.workers.ggevent import GeventWorker
 
-from headway.streams import Stream
-from headway.writer import Connection, Writer
+if TYPE_CHECKING:  # gunicorn loads its worker class before gevent has patched what these load
+    from headway.audiences import Connection
+    from headway.streams import Stream
 
 ALIVE_SECONDS = 0.1  # between looks at whether the worker is to end
+UNSENT = 65536  # bytes the system may hold for a viewer before that one counts as slow
 CONNECTION = "headway.connection"  # in the environ of a request whose stream goes on without it
 REPLY = "headway.reply"  # there too: gunicorn's own response
 
@@ -35,13 +37,13 @@ access_log = logging.getLogger("gunicorn.access")
 
 
 def body(
-    stream: Stream, environ: dict[str, Any], start_response: Any, left: Callable[[], None]
+    stream: "Stream", environ: dict[str, Any], start_response: Any, left: Callable[[], None]
 ) -> Iterable[bytes]:
     """What the server is to send. `left` is called when the viewer has gone."""
     reply: Any = environ.get(REPLY) or getattr(start_response, "__self__", None)
     if type(reply) is Response and type(reply.sock) is gevent.socket.socket and _epoll:
         return HandOver(stream, environ, reply, left)
-    return Watched(stream, environ["gunicorn.socket"], left)
+    return Watched(stream, environ["gunicorn.socket"], reply, left)
 
 
 def end_streams() -> None:
@@ -65,7 +67,7 @@ class HandOver:
     """
 
     def __init__(
-        self, stream: Stream, environ: dict[str, Any], reply: Response, left: Callable[[], None]
+        self, stream: "Stream", environ: dict[str, Any], reply: Response, left: Callable[[], None]
     ) -> None:
         self._stream: Stream | None = stream
         self._environ = environ
@@ -102,11 +104,12 @@ def _taken(connection: Any, write_deadline: float) -> Any:
     family, type, proto = connection.family, connection.type, connection.proto
     taken = _socket.socket(family, type, proto, connection.detach())
     taken.setblocking(False)
-    if (
-        family != socket.AF_UNIX
-    ):  # a viewer who is cut off may be silent for as long as one who does not read
-        deadline = int(write_deadline * 1000)
-        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, deadline)
+    if family != socket.AF_UNIX:
+        # The system's own buffers: whoever is cut off may be silent for as long as one who does not read, and what
+        # a slow viewer has not been sent yet is better kept here, where newer things may overtake it.
+        silence = int(write_deadline * 1000)
+        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, silence)
+        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     return taken
 
 
@@ -114,6 +117,8 @@ class Loop:
     """What a writer needs of gevent: its turns are a greenlet's."""
 
     def __init__(self) -> None:
+        from headway.writer import Writer
+
         self.poll = _epoll()
         self.writer = Writer(self)
         self._event = gevent.event.Event()
@@ -146,8 +151,8 @@ def _hold_back(record: logging.LogRecord) -> bool:
     atoms = record.args
     if not isinstance(atoms, dict):
         return True
-    connection = atoms.get("{" + CONNECTION + "}e")
-    if not isinstance(connection, Connection):
+    connection: Connection | None = atoms.get("{" + CONNECTION + "}e")
+    if connection is None:
         return True
     atoms.update(OPEN)
     connection.line = partial(_log, record.msg % atoms, time.monotonic())
@@ -175,9 +180,12 @@ _watched: set["Watched"] = set()
 class Watched:
     """A stream's generator that ends at once when its viewer closes the connection, and when it reads too late."""
 
-    def __init__(self, stream: Stream, connection: Any, left: Callable[[], None]) -> None:
+    def __init__(
+        self, stream: "Stream", connection: Any, reply: Any, left: Callable[[], None]
+    ) -> None:
         self._stream = stream
         self._connection = connection
+        self._reply = reply
         self._left = left
         loop = gevent.get_hub().loop
         self._readable = loop.io(connection.fileno(), 1)
@@ -200,7 +208,9 @@ class Watched:
         self._left()
 
     def end(self) -> None:
-        """Ask the viewer to come back."""
+        """Ask the viewer to come back, on another connection."""
+        if isinstance(self._reply, Response):
+            self._reply.force_close()
         if self._stream.writing_since is None:
             self._stream.expire()
         else:

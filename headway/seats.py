@@ -17,9 +17,8 @@ from headway.journal import READ_COUNT, Reading
 from headway.keys import CURSOR, seq_of
 from headway.topics import Frame, frame
 
-AT_ONCE = (
-    65536  # bytes of frames given at once, or one frame: what a viewer who does not read may hold
-)
+STALE = 20  # frames: who lags by more is better served with a snapshot, if all is in there
+AT_ONCE = 65536  # bytes of frames given at once, or one frame: a viewer may not read them
 UNKNOWN = ""  # a cursor that is none: the viewer was here, nobody can tell where
 
 
@@ -45,6 +44,7 @@ class Seat:
         self._stalled: object = UNSET  # what it was told last
         self._position: int | None = None
         self.over = False
+        self.lags = False  # its viewer was slow, and needs no ticks that newer ones have overtaken
         self.waits_until: float | None = None  # its cursor is ahead of the log
         self._generation = 0
         self._stir = stir
@@ -64,7 +64,11 @@ class Seat:
             return [self._snapshot(None)]
         if self.behind():
             return []
-        frames = _first(topic.after(seq_of(self.cursor)))
+        frames = topic.after(seq_of(self.cursor))
+        if self.lags and len(frames) > STALE and not any(each.emitted for each in frames):
+            return [self._snapshot(None)]
+        self.lags = False
+        frames = _first(frames)
         if frames and frames[-1].id != topic.cursor:
             self._place(frames[-1].id)
             self.wake()
@@ -153,6 +157,7 @@ class Seat:
         state = replace(topic.state(), stalled=stalled, position=topic.position)
         snapshot = Snapshot(task=topic.subject.id, at=time.time(), state=state, gap=gap or UNSET)
         self._place(topic.cursor or "0")
+        self.lags = False
         self.over = topic.gone or topic.ended()
         exists = topic.cursor != "0" and identified
         return sse.frame(

@@ -74,7 +74,7 @@ class Stream:
         self.writing_since: float | None = (
             None  # the viewer has not taken yet what was written then
         )
-        self.behind: list[Seat] = []  # what follows them must be read: see `catch_up`
+        self.behind: dict[Seat, None] = {}  # what follows them must be read: see `catch_up`
         self._hub = hub
         self._many = many
         self._link: bool | None = None
@@ -160,7 +160,7 @@ class Stream:
 
     def catch_up(self) -> None:
         """Read, with one read each, what follows the seats that are behind. Waits for Redis."""
-        behind, self.behind = self.behind, []
+        behind, self.behind = self.behind, {}
         for seat in behind:
             self._read += self._caught_up(seat)
 
@@ -185,6 +185,11 @@ class Stream:
     def beside(self, other: "Stream") -> bool:
         """Whether the viewers of both, which are each in a `place`, have been told the same."""
         return self._link == other._link and self._seats[0].beside(other._seats[0])
+
+    def lag(self) -> None:
+        """Its viewer takes no more at the moment. What it can do without will not be kept for it."""
+        for seat in self._seats:
+            seat.lags = True
 
     def twin(self) -> "Stream":
         """Another that goes on from where this one is; it must have a `place`, or be over."""
@@ -221,7 +226,7 @@ class Stream:
             for seat in stirred:
                 parts += seat.take()
                 self._note_end(seat)
-            self.behind += [seat for seat in stirred if seat.behind()]
+            self.behind |= dict.fromkeys(seat for seat in stirred if seat.behind())
         return parts
 
     def _caught_up(self, seat: Seat) -> list[bytes]:

@@ -20,6 +20,8 @@ SILENT_SECONDS = 1.0  # a lease must be missing: it may be a beat late
 ABSENT_SECONDS = 5.0  # a worker must not know of its task: it may not have said so yet
 RING = 256  # frames held per subject; a viewer further behind is served from the journal
 
+EMITTED = b'{"type":"emitted"'
+FINISHED = b'{"type":"finished"'
 
 Phase = Literal["waiting", "running", "neither"]
 _PHASES: dict[TaskStatus, Phase] = {"queued": "waiting", "running": "running"}
@@ -27,7 +29,7 @@ _TURNS: dict[bytes, Phase] = {
     b'{"type":"queued"': "waiting",
     b'{"type":"started"': "running",
     b'{"type":"retrying"': "neither",
-    b'{"type":"finished"': "neither",
+    FINISHED: "neither",
 }
 
 
@@ -36,6 +38,7 @@ class Frame(NamedTuple):
     id: str
     data: bytes
     ends: bool
+    emitted: bool  # it is in no state
 
 
 class Topic:
@@ -142,10 +145,11 @@ class Topic:
 
 def frame(subject: Subject, id: str, payload: bytes) -> Frame:
     """The frame of one event, the same bytes for all its viewers."""
-    name, ends = None, False
-    if payload.startswith((b'{"type":"emitted"', b'{"type":"finished"')):
+    name, ends, emitted = None, False, payload.startswith(EMITTED)
+    if emitted or payload.startswith(FINISHED):
         event = events.decode(payload)
         if isinstance(event, events.Emitted) and values.may_be_emitted(event.name):
             name = event.name
         ends = isinstance(event, Finished) and event.status in ENDED
-    return Frame(seq_of(id), id, sse.frame(payload, id=f"{subject.id}/{id}", event=name), ends)
+    data = sse.frame(payload, id=f"{subject.id}/{id}", event=name)
+    return Frame(seq_of(id), id, data, ends, emitted)

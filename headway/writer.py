@@ -17,12 +17,12 @@ from socket import socket
 from typing import Protocol
 
 from headway import sse
-from headway.streams import RETRY_MS, Stay, Stream
+from headway.audiences import Audience, Connection
+from headway.streams import RETRY_MS, Stream
 from headway.topics import Topic
 
 logger = logging.getLogger(__name__)
 
-LAST_CHUNK = b"0\r\n\r\n"
 SLICE = 1000  # sends in a row, before others may have their turn
 LOOK_SECONDS = 1.0  # between looks at who has been here, or has not read, for too long
 UNREAD = 16  # pieces of what a viewer has sent unasked that are taken at its end
@@ -53,52 +53,6 @@ class Loop(Protocol):
         """Do what waits, beside."""
 
 
-class Connection:
-    """One viewer's socket."""
-
-    __slots__ = ("audience", "blocked_since", "left", "line", "rest", "sent", "socket", "stay")
-
-    def __init__(self, audience: "Audience", socket: socket, left: Callable[[], None]) -> None:
-        self.audience = audience
-        self.socket = socket
-        self.stay: Stay = audience.stream.stay()
-        self.left = left  # called when it has gone
-        self.line: Callable[[int], None] | None = None  # logs how many bytes it was sent
-        self.sent = 0
-        self.rest: memoryview | None = None  # it would block: nothing else is sent before this
-        self.blocked_since = 0.0
-
-
-class Audience:
-    """The viewers of one stream, all in one place. If one of them is blocked it is the only one."""
-
-    __slots__ = (
-        "alarm_at",
-        "chunked",
-        "connections",
-        "greeting",
-        "reading",
-        "stir",
-        "stream",
-    )
-
-    def __init__(self, stream: Stream, chunked: bool, stir: Callable[["Audience"], None]) -> None:
-        self.stream = stream
-        self.chunked = chunked
-        self.stir = stir
-        self.connections: dict[Connection, None] = {}
-        self.greeting = b""  # goes before everything
-        self.alarm_at = math.inf
-        self.reading = False  # what follows its place: nobody else may touch the stream
-        stream.wake = self.wake
-
-    def wake(self) -> None:
-        self.stir(self)
-
-    def framed(self, data: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked and data else data
-
-
 class Writer:
     """`add` and `stir` may be called from anywhere in its thread, everything else between two turns."""
 
@@ -109,6 +63,7 @@ class Writer:
         self._leaders: dict[tuple[Topic, bool], Audience] = {}  # whom others join
         self._alarms: list[tuple[float, int, Audience]] = []
         self._number = itertools.count()  # of alarms: audiences have no order
+        self._sends = 0
         self._look_at = time.monotonic() + LOOK_SECONDS
 
     def add(
@@ -117,8 +72,8 @@ class Writer:
         """Write this stream to that socket, `head` first, until either ends. `left` is called then."""
         audience = Audience(stream, chunked, self.stir)
         audience.greeting = head + audience.framed(stream.opening())
-        connection = Connection(audience, socket, left)
-        audience.connections[connection] = None
+        connection = Connection(socket, stream.stay(), left)
+        audience.take(connection)
         self._connections[socket.fileno()] = connection
         self._loop.poll.register(socket.fileno(), GONE)
         self.stir(audience)
@@ -159,33 +114,44 @@ class Writer:
     # -- sending ---------------------------------------------------------------------------------------------
 
     def _serve(self, audience: Audience) -> None:
+        """Send what is due. Whatever goes wrong with one stream is no matter to the others."""
         self._news.pop(audience, None)
-        if audience.reading or not audience.connections or _blocked(audience):
+        if audience.reading or audience.blocked or not audience.connections:
             return
-        stream = audience.stream
         try:
-            data = audience.greeting + audience.framed(stream.due())
+            self._send(audience, audience.due())
+            if not audience.blocked:
+                self._go_on(audience)
         except Exception:
             logger.exception("A stream ends because of an error; its viewers come back.")
-            stream.over, data = True, audience.greeting
-        audience.greeting = b""
-        if stream.over and audience.chunked:
-            data += LAST_CHUNK
-        if data:
-            self._send(audience, data)
-        if stream.over:
             for connection in list(audience.connections):
-                if connection.rest is None:
-                    self._finish(connection)
-        elif stream.behind:
-            self._read(audience)
+                self._drop(connection)
+
+    def _go_on(self, audience: Audience) -> None:
+        """See to it that it is served again, if there is somebody left to serve."""
+        if audience.stream.over:
+            for connection in list(audience.connections):
+                self._finish(connection)
+        elif audience.stream.behind:
+            audience.reading = True
+            self._loop.spawn(self._read, audience)
         elif not self._join(audience):
             self._set_alarm(audience)
+
+    def _read(self, audience: Audience) -> None:
+        """Redis must be waited for, but not by the writer."""
+        try:
+            audience.stream.catch_up()
+        finally:
+            audience.reading = False
+            self.stir(audience)
 
     def _send(self, audience: Audience, data: bytes) -> None:
         """The same bytes to all of an audience."""
         size = len(data)
-        for count, connection in enumerate(list(audience.connections), 1):
+        if not size:
+            return
+        for connection in list(audience.connections):
             try:
                 sent = connection.socket.send(data)
             except BlockingIOError:
@@ -196,7 +162,8 @@ class Writer:
             connection.sent += sent
             if sent != size:
                 self._block(connection, memoryview(data)[sent:])
-            if count % SLICE == 0:
+            self._sends += 1
+            if self._sends % SLICE == 0:
                 self._loop.pause()
 
     def _block(self, connection: Connection, rest: memoryview) -> None:
@@ -207,8 +174,9 @@ class Writer:
         if len(audience.connections) > 1:
             del audience.connections[connection]
             audience = Audience(audience.stream.twin(), audience.chunked, self.stir)
-            audience.connections[connection] = None
-            connection.audience = audience
+            audience.take(connection)
+        audience.blocked = True
+        audience.stream.lag()
         self._lead_no_more(audience)
 
     def _unblock(self, connection: Connection) -> None:
@@ -227,6 +195,7 @@ class Writer:
         if connection.rest:
             return
         connection.rest = None
+        connection.audience.blocked = False
         self._loop.poll.modify(connection.socket.fileno(), GONE)
         if connection.audience.stream.over:
             self._finish(connection)
@@ -239,7 +208,7 @@ class Writer:
         """Make it one with those who are in the same place. The first one there is joined by the others."""
         stream = audience.stream
         topic = stream.place()
-        if topic is None or _blocked(audience):
+        if topic is None:
             return False
         leader = self._leaders.setdefault((topic, audience.chunked), audience)
         if leader is audience:
@@ -249,8 +218,7 @@ class Writer:
         if leader.reading or leader.stream.place() is not topic or not leader.stream.beside(stream):
             return False
         for connection in audience.connections:
-            connection.audience = leader
-        leader.connections |= audience.connections
+            leader.take(connection)
         audience.connections.clear()
         stream.close()
         return True
@@ -259,20 +227,6 @@ class Writer:
         topic = audience.stream.topic
         if self._leaders.get((topic, audience.chunked)) is audience:
             del self._leaders[topic, audience.chunked]
-
-    def _read(self, audience: Audience) -> None:
-        """It is behind what memory holds. Redis must be waited for, but not by us."""
-        audience.reading = True
-        self._loop.spawn(self._catch_up, audience)
-
-    def _catch_up(self, audience: Audience) -> None:
-        try:
-            audience.stream.catch_up()
-        except Exception:
-            logger.exception("A stream ends because of an error; its viewers come back.")
-            audience.stream.over = True
-        audience.reading = False
-        self.stir(audience)
 
     def _set_alarm(self, audience: Audience) -> None:
         at = time.monotonic() + audience.stream.seconds()
@@ -307,9 +261,7 @@ class Writer:
     def _dismiss(self, connection: Connection, retry_ms: tuple[int, int] = RETRY_MS) -> None:
         """It has been here for long enough, and is told when to come back."""
         audience = connection.audience
-        data = audience.greeting + audience.framed(sse.closing(random.randint(*retry_ms)))
-        if audience.chunked:
-            data += LAST_CHUNK
+        data = audience.greeting + audience.ending(sse.closing(random.randint(*retry_ms)))
         with suppress(OSError):
             connection.sent += connection.socket.send(data)
         self._finish(connection)
@@ -335,9 +287,3 @@ class Writer:
         connection.left()
         if connection.line:
             connection.line(connection.sent)
-
-
-def _blocked(audience: Audience) -> bool:
-    return any(
-        connection.rest is not None for connection in itertools.islice(audience.connections, 1)
-    )

@@ -27,6 +27,11 @@ class Told(NamedTuple):
         return str(self.data["type"])
 
 
+def told_of(parsed: Iterable[tuple[str, str | None, str, object]]) -> list[Told]:
+    """What the reference parser has found."""
+    return [Told(event, own_id, json.loads(data)) for event, own_id, data, _ in parsed]
+
+
 class Watch:
     """An answer to one request. Reading waits at most `seconds` for the next byte, then raises TimeoutError.
 
@@ -92,8 +97,7 @@ class Watch:
         chunk = self.answer.read1(65536)
         self.ended = self.ended or not chunk
         self.raw += chunk
-        for event, own_id, data, _ in self.parser.feed(chunk):
-            self.seen.append(Told(event, own_id, json.loads(data)))
+        self.seen += told_of(self.parser.feed(chunk))
         return chunk
 
     def until(self, condition: Callable[[Told], object]) -> list[Told]:

@@ -7,7 +7,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.reporting import begin, end, publishing
 from tests.watching import Watch, identified
 
 WORKERS = ["gevent", "headway.gunicorn.StreamWorker"]
+SOON = 15  # seconds: half of gunicorn's graceful timeout. It takes three on a machine with time to spare
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 FAREWELL = re.compile(rb"\r\n[0-9a-fA-F]+\r\nretry: (\d+)\n\r\n0\r\n\r\n\Z")
 
@@ -220,11 +220,9 @@ def test_at_its_end_every_stream_is_whole_and_viewers_come_back_spread(
 ) -> None:
     site = web(worker)
     viewers = watching(site, 200)
-    start = time.monotonic()
     site.signal(signal.SIGTERM)
     farewells = [FAREWELL.search(viewer.rest()) for viewer in viewers]
-    assert site.wait(5) == 0
-    assert time.monotonic() - start < 5
+    assert site.wait(SOON) == 0
     retries = [int(found[1]) for found in farewells if found]
     assert len(retries) == 200
     assert len(set(retries)) > 100
@@ -337,4 +335,4 @@ def test_the_stream_worker_ends_those_that_a_generator_serves(
         site.signal(signal.SIGTERM)
         for viewer in viewers:
             assert FAREWELL.search(viewer.until(LAST_CHUNK)), viewer.said
-        assert site.wait(5) == 0
+        assert site.wait(SOON) == 0

@@ -1,0 +1,72 @@
+"""Who a writer writes to: viewers' sockets, and those of them who are in the same place."""
+
+import math
+from collections.abc import Callable
+from socket import socket
+
+from headway.streams import Stay, Stream
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Connection:
+    """One viewer's socket."""
+
+    __slots__ = ("audience", "blocked_since", "left", "line", "rest", "sent", "socket", "stay")
+
+    audience: "Audience"
+
+    def __init__(self, socket: socket, stay: Stay, left: Callable[[], None]) -> None:
+        self.socket = socket
+        self.stay = stay
+        self.left = left  # called when it has gone
+        self.line: Callable[[int], None] | None = None  # logs how many bytes it was sent
+        self.sent = 0
+        self.rest: memoryview | None = None  # it would block: nothing else is sent before this
+        self.blocked_since = 0.0
+
+
+class Audience:
+    """The viewers of one stream: whatever is due to one of them is due to all, the same bytes."""
+
+    __slots__ = (
+        "alarm_at",
+        "blocked",
+        "chunked",
+        "connections",
+        "greeting",
+        "reading",
+        "stir",
+        "stream",
+    )
+
+    def __init__(self, stream: Stream, chunked: bool, stir: Callable[["Audience"], None]) -> None:
+        self.stream = stream
+        self.chunked = chunked
+        self.stir = stir
+        self.connections: dict[Connection, None] = {}
+        self.greeting = b""  # goes before everything
+        self.alarm_at = math.inf
+        self.blocked = False  # it has one viewer, who must take what was sent first
+        self.reading = False  # what follows its place: nobody else may touch the stream
+        stream.wake = self.wake
+
+    def wake(self) -> None:
+        self.stir(self)
+
+    def take(self, connection: Connection) -> None:
+        self.connections[connection] = None
+        connection.audience = self
+
+    def due(self) -> bytes:
+        """What is to be sent to all of them now, as it goes over the wire."""
+        data = self.stream.due()
+        framed = self.ending(data) if self.stream.over else self.framed(data)
+        greeting, self.greeting = self.greeting, b""
+        return greeting + framed
+
+    def framed(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked and data else data
+
+    def ending(self, data: bytes) -> bytes:
+        return self.framed(data) + LAST_CHUNK if self.chunked else data
