@@ -79,7 +79,6 @@ class HandOver:
 
     def __next__(self) -> bytes:
         if stream := self._stream:
-            self._stream = None
             loop = _loops.get(os.getpid()) or _loops.setdefault(os.getpid(), Loop())
             reply = self._reply
             chunked = reply.chunked
@@ -90,6 +89,7 @@ class HandOver:
             taken = _taken(reply.sock, stream.settings.write_deadline)
             connection = loop.writer.add(stream, taken, head, chunked, self._left)
             self._environ[CONNECTION] = connection
+            self._stream = None
         raise StopIteration
 
     def close(self) -> None:

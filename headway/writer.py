@@ -215,7 +215,9 @@ class Writer:
             return False
         if leader in self._news:
             self._serve(leader)
-        if leader.reading or leader.stream.place() is not topic or not leader.stream.beside(stream):
+        if leader.reading or leader.blocked or leader.stream.place() is not topic:
+            return False
+        if not leader.stream.beside(stream):
             return False
         for connection in audience.connections:
             leader.take(connection)
