@@ -46,7 +46,12 @@ class Count:
 class Crowd:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
-        self.seconds_to_connect = float(self._line().split()[1])
+        line = ""
+        while not line.startswith(
+            "ready"
+        ):  # the last may find in its snapshot that all are somewhere
+            line = self._line()
+        self.seconds_to_connect = float(line.split()[1])
 
     def wait_for(self, place: int) -> None:
         """Until every viewer has been sent the event of that number."""
