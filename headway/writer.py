@@ -63,7 +63,6 @@ class Writer:
         self._leaders: dict[tuple[Topic, bool], Audience] = {}  # whom others join
         self._alarms: list[tuple[float, int, Audience]] = []
         self._number = itertools.count()  # of alarms: audiences have no order
-        self._sends = 0
         self._look_at = time.monotonic() + LOOK_SECONDS
 
     def add(
@@ -87,9 +86,12 @@ class Writer:
     def turn(self) -> float:
         """Do all that is to be done now. Says how many seconds there will be nothing, if nobody wakes it."""
         self._hear_sockets()
-        while self._news:
-            audience = next(iter(self._news))
-            self._serve(audience)
+        for served in itertools.count(1):
+            if not self._news:
+                break
+            self._serve(next(iter(self._news)))
+            if served % SLICE == 0:
+                self._loop.pause()
         now = time.monotonic()
         while self._alarms and self._alarms[0][0] <= now:
             at, _, audience = heapq.heappop(self._alarms)
@@ -148,23 +150,21 @@ class Writer:
 
     def _send(self, audience: Audience, data: bytes) -> None:
         """The same bytes to all of an audience."""
-        size = len(data)
-        if not size:
-            return
-        for connection in list(audience.connections):
-            try:
-                sent = connection.socket.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._drop(connection)
-                continue
-            connection.sent += sent
-            if sent != size:
-                self._block(connection, memoryview(data)[sent:])
-            self._sends += 1
-            if self._sends % SLICE == 0:
+        size, connections = len(data), list(audience.connections) if data else []
+        for start in range(0, len(connections), SLICE):
+            if start:
                 self._loop.pause()
+            for connection in connections[start : start + SLICE]:
+                try:
+                    sent = connection.socket.send(data)
+                except BlockingIOError:
+                    sent = 0
+                except OSError:
+                    self._drop(connection)
+                    continue
+                connection.sent += sent
+                if sent != size:
+                    self._block(connection, memoryview(data)[sent:])
 
     def _block(self, connection: Connection, rest: memoryview) -> None:
         """It takes no more now: it leaves its audience with the place where that is."""
