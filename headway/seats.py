@@ -65,7 +65,7 @@ class Seat:
         if self.behind():
             return []
         frames = topic.after(seq_of(self.cursor))
-        if self.lags and len(frames) > STALE and not any(each.emitted for each in frames):
+        if self.lags and len(frames) > STALE and not any(f.emitted or f.ends for f in frames):
             return [self._snapshot(None)]
         self.lags = False
         frames = _first(frames)

@@ -1,5 +1,7 @@
 """One writer and real sockets: who is sent what, when some of them do not read."""
 
+import itertools
+import random
 import select
 import socket
 import time
@@ -216,6 +218,37 @@ def test_ticks_that_were_overtaken_are_not_kept_for_who_was_slow(
     assert "gap" not in snapshot.data
     assert snapshot.data["state"]["stages"][0]["current"] == 199
     assert len(slow.seen) < 150
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whoever_reads_however_slowly_misses_nothing_that_was_emitted(
+    hub: Hub, producer: Producer, viewers: Viewers, seed: int
+) -> None:
+    chance, topic = random.Random(seed), hub.attach(TASK, audiences_waker)
+    some = [viewers(chunked=False) for _ in range(6)]
+    emitted = []
+    for n in range(300):
+        text = "x" * chance.choice([10, 500, 5000])
+        if chance.random() < 0.3:
+            emitted.append(f"{n} {text}")
+            producer.say(said(emitted[-1]))
+        else:
+            producer.say(stage("read", status="running", current=n, runs=n, message=text))
+        some[0].loop.turn()
+        for viewer in some:
+            if chance.random() < 0.1:
+                viewer.read()
+    (last,) = producer.journal.lasts([TASK])
+    wait_until(lambda: topic.cursor == last, what="the hub to hear all")
+    for viewer in some:
+        viewer.reads_until(lambda viewer=viewer: viewer.last_seq() == 301)  # type: ignore[misc]
+        told = identified(viewer.seen)
+        assert [each.data["data"] for each in told if each.type == "emitted"] == emitted
+        for before, after in itertools.pairwise(told):
+            assert after.seq == before.seq + 1 or (
+                after.type == "snapshot" and after.seq > before.seq
+            )
+        assert not any("gap" in each.data for each in told)
 
 
 def test_what_goes_wrong_with_one_stream_ends_that_one_alone(
