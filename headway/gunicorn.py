@@ -3,7 +3,7 @@ viewer who left is noticed only at the next write.
 
 Under gunicorn's gevent worker a request for a stream goes through the app like any other, to the end of its
 teardown. Then its socket is taken from gunicorn and given to the process's one writer. Where that cannot be (TLS,
-HTTP/2, a middleware in between) the stream's own generator is served.
+HTTP/2, a middleware in between, not Linux) the stream's own generator is served.
 """
 
 import _socket
@@ -11,6 +11,7 @@ import atexit
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -28,11 +29,13 @@ if TYPE_CHECKING:  # gunicorn loads its worker class before gevent has patched w
     from headway.audiences import Connection
     from headway.streams import Stream
 
+ERROR_SECONDS = 0.5  # until a writer that has failed tries again
 ALIVE_SECONDS = 0.1  # between looks at whether the worker is to end
 UNSENT = 65536  # bytes the system may hold for a viewer before that one counts as slow
 CONNECTION = "headway.connection"  # in the environ of a request whose stream goes on without it
 REPLY = "headway.reply"  # there too: gunicorn's own response
 
+logger = logging.getLogger(__name__)
 access_log = logging.getLogger("gunicorn.access")
 
 
@@ -56,7 +59,7 @@ def end_streams() -> None:
 
 # -- the hand-over ---------------------------------------------------------------------------------------------
 
-_epoll: Any = gevent.monkey.get_original("select", "epoll") if hasattr(socket, "AF_UNIX") else None
+_epoll: Any = gevent.monkey.get_original("select", "epoll") if sys.platform == "linux" else None
 _loops: dict[int, "Loop"] = {}  # by process
 
 
@@ -131,8 +134,12 @@ class Loop:
 
     def _run(self) -> None:
         while True:
-            self._event.wait(self.writer.turn())
-            self._event.clear()
+            try:
+                self._event.wait(self.writer.turn())
+                self._event.clear()
+            except Exception:
+                logger.exception("The writer goes on after an error.")
+                gevent.sleep(ERROR_SECONDS)
 
     def pause(self) -> None:
         gevent.sleep(0)

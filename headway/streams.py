@@ -179,8 +179,9 @@ class Stream:
 
         None if it is not: it watches many, is behind, or is over.
         """
-        settled = not (self._many or self.over or self._stirred or self.behind or self._read)
-        return self.topic if settled and self._seats[0].placed else None
+        restless = self._stirred or self.behind or self._read or self._try_again_at
+        settled = not (self._many or self.over or restless) and self._seats[0].placed
+        return self.topic if settled else None
 
     def beside(self, other: "Stream") -> bool:
         """Whether the viewers of both, which are each in a `place`, have been told the same."""
