@@ -4,6 +4,7 @@ Redis, the journal's script, the hub, its topics and the stream are the real one
 the wires are not: a subscription reaches Redis, a message arrives and a read returns when that is chosen.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -62,6 +63,7 @@ class Scene:
         self._reads: list[str] = []  # the steps with which those under way return
         # the viewer
         self._stream: Stream | None = None
+        self._alarm = threading.Event()
         self._parser = Parser()
         self._cursor = cursor
         self._connection = 0
@@ -152,7 +154,7 @@ class Scene:
 
     def _has_to_take(self) -> bool:
         stream = self._stream
-        return stream is not None and (stream._alarm.is_set() or not stream.seconds())
+        return stream is not None and (self._alarm.is_set() or not stream.seconds())
 
     def _message_came(self) -> bool:
         arrived = self._wire.arrived if self._wire else []
@@ -224,19 +226,25 @@ class Scene:
         self._parser = Parser()
         self._checker.see(Opened("v", self._connection, self._clock.now, {"t": self._cursor}))
         self._stream = Stream(self._hub, {self._task: self._cursor}, WebSettings(redis_url=""))
-        self._stream._alarm.set()
+        self._stream.wake = self._alarm.set
+        self._alarm.set()
 
     def take(self) -> None:
         stream = self._stream
         assert stream
-        stream._alarm.clear()
+        self._alarm.clear()
         if stream.finished_before(self._cursor):
             self._over = True
             self._close("ended")
             return
         self._reads.append("answer")
         said = stream.due()
+        if stream.behind:
+            stream.catch_up()
+            said += stream.due()
         self._reads.pop()
+        if stream.behind:
+            self._alarm.set()
         for event in self._parser.feed(said):
             self._checker.see(got("v", self._connection, self._clock.now, event.id, event.data))
         self._cursor = self._parser.last_id.removeprefix("t/") or self._cursor
