@@ -30,6 +30,7 @@ class Audience:
     """The viewers of one stream: whatever is due to one of them is due to all, the same bytes."""
 
     __slots__ = (
+        "__weakref__",
         "alarm_at",
         "blocked",
         "chunked",

@@ -11,6 +11,7 @@ import logging
 import math
 import random
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from socket import socket
@@ -61,7 +62,8 @@ class Writer:
         self._connections: dict[int, Connection] = {}
         self._news: dict[Audience, None] = {}
         self._leaders: dict[tuple[Topic, bool], Audience] = {}  # whom others join
-        self._alarms: list[tuple[float, int, Audience]] = []
+        # Weak: who has left is not kept until its alarm rings.
+        self._alarms: list[tuple[float, int, weakref.ref[Audience]]] = []
         self._number = itertools.count()  # of alarms: audiences have no order
         self._look_at = time.monotonic() + LOOK_SECONDS
 
@@ -94,8 +96,9 @@ class Writer:
                 self._loop.pause()
         now = time.monotonic()
         while self._alarms and self._alarms[0][0] <= now:
-            at, _, audience = heapq.heappop(self._alarms)
-            if at == audience.alarm_at:
+            at, _, reference = heapq.heappop(self._alarms)
+            audience = reference()
+            if audience and at == audience.alarm_at:
                 audience.alarm_at = math.inf
                 self._serve(audience)
         if now >= self._look_at:
@@ -234,7 +237,7 @@ class Writer:
         at = time.monotonic() + audience.stream.seconds()
         if at < audience.alarm_at:
             audience.alarm_at = at
-            heapq.heappush(self._alarms, (at, next(self._number), audience))
+            heapq.heappush(self._alarms, (at, next(self._number), weakref.ref(audience)))
 
     # -- ends ------------------------------------------------------------------------------------------------
 
