@@ -11,4 +11,4 @@ RUN pip install -c constraints.txt -e ".[demo]" \
 
 USER headway
 EXPOSE 8000 5555
-CMD ["sh", "-c", "exec gunicorn -k gevent -b ${BIND_ADDRESS:-127.0.0.1}:${PORT:-8000} --no-control-socket app.wsgi:app"]
+CMD ["sh", "-c", "exec gunicorn -k headway.gunicorn.StreamWorker -b ${BIND_ADDRESS:-127.0.0.1}:${PORT:-8000} --no-control-socket app.wsgi:app"]
