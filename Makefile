@@ -23,8 +23,8 @@ demo: $(READY) ## the whole thing on this machine: page, worker, Flower, embedde
 	@exec "$(BIN)/python" -m deploy.demo
 
 test: $(READY) $(JS_READY) ## every test; what needs a program that is not here is skipped
-	@# two at a time: most tests wait for real servers most of the time
-	"$(BIN)/python" -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@# three at a time: most tests wait for real servers most of the time
+	"$(BIN)/python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 ifdef JS_READY
 	npm --prefix tests/js test
 endif
