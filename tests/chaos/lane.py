@@ -11,7 +11,7 @@ from tests.chaos.proxy import Proxy
 from tests.processes import RedisServer, Web, Worker
 
 JOBS = "tests.chaos.jobs"
-LOST_AFTER = 3.0  # seconds until the tasks of a worker that is gone are lost
+LOST_AFTER = 7.0  # seconds until the tasks of a worker that is gone are lost; they are told as stalled before
 WRITE_DEADLINE = 2.0  # seconds until a viewer who does not read is dropped
 WEB_SETTINGS = {
     "HEADWAY_HEARTBEAT": "1",

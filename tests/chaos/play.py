@@ -222,9 +222,14 @@ class Play:
         """Every viewer is told that nobody works on its tasks, or that somebody does."""
         since, told = self._since, self.log.stalled
         watches = [(name, task) for name in self.log.waited_for() for task in self.log.places[name]]
-        self.wait(
-            lambda: all((each in told) == stalled for each in watches), "word of stalled tasks"
-        )
+        try:
+            self.wait(
+                lambda: all((each in told) == stalled for each in watches), "word of stalled tasks"
+            )
+        except Stuck as stuck:
+            wrong = [each for each in watches if (each in told) != stalled]
+            some = "; ".join(f"{name}: {task} {self.state(task)}" for name, task in wrong[:2])
+            raise Stuck(f"{stuck}; {len(wrong)} are not told, such as {some}") from None
         if stalled:
             self.notes.append(f"stalled after {time.time() - since:.1f} s")
 
