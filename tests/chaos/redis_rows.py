@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from headway.events import Subject
-from headway.keys import key
+from headway.keys import key, seq_of
 from tests.chaos.play import Play
 from tests.chaos.row import FORK, KEEPS_ALL, TRIMMED, Row
 
@@ -191,10 +192,15 @@ def trimmed(play: Play) -> None:
     play.fault(f"{len(away)} viewers leave, and 1,500 events come")
     play.crowd.send_away(away)
     for i in range(5):
+        wanted = {task: seq_of(last or "") + 300 for task, last in play.lasts().items()}
         play.order(f"burst 300 0 {i}")
-        play.pause(0.3)
+        play.wait(partial(_reached, play, wanted), "the burst in the journals")
     play.over()
     play.crowd.call_back(away)
+
+
+def _reached(play: Play, wanted: dict[str, int]) -> bool:
+    return all(seq_of(last or "") >= wanted[task] for task, last in play.lasts().items())
 
 
 ROWS = (
