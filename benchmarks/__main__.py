@@ -7,10 +7,22 @@ only ratios within one run can be compared with other runs, and with the targets
 import argparse
 import os
 import platform
-import sys
 from importlib.util import find_spec
 
-from benchmarks import browser, flower, latency, servers, sizes, streams, tasks, viewers
+from benchmarks import (
+    browser,
+    crowds,
+    flower,
+    latency,
+    own,
+    servers,
+    sides,
+    sizes,
+    streams,
+    tasks,
+    trouble,
+    viewers,
+)
 from benchmarks.table import HEADINGS, say, show
 
 SUBJECTS = {
@@ -18,6 +30,9 @@ SUBJECTS = {
     "flower": flower.rows,
     "latency": latency.rows,
     "streams": streams.rows,
+    "crowds": crowds.rows,
+    "own": own.rows,
+    "trouble": trouble.rows,
     "browser": browser.rows,
     "sizes": sizes.rows,
 }
@@ -47,10 +62,9 @@ def main() -> None:
 def _about(bench: servers.Bench) -> str:
     cores = "a core for what is measured" if servers.PINNED else "not pinned to cores"
     redis = "Redis of its own" if bench.redis else "the Redis of HEADWAY_REDIS_URL"
-    crowd = "C" if viewers.COMPILER else "Python, too slow to load the servers fully"
     return (
-        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {cores}, {redis}, "
-        f"viewers in {crowd}. {os.getloadavg()[0]:.1f} processes ran before this one began.\n"
+        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {cores}, {redis}. "
+        f"{os.getloadavg()[0]:.1f} processes ran before this one began.\n"
         "A figure is the median of its runs, and (how far they lie from it): (0.9-1.2) is 90 % to 120 % of it.\n"
     )
 
@@ -66,8 +80,13 @@ def _skipped(bench: servers.Bench) -> dict[str, str]:
         skipped["browser"] = why
     if why := sizes.missing():
         skipped["bundles"] = why
-    if sys.platform != "linux":
-        skipped["streams"] = "a server's CPU and memory are read from Linux's /proc"
+    for side in sides.SIDES:
+        if side.install:
+            skipped[side.name] = f"not installed ({side.install})"
+    if why := viewers.missing():
+        skipped |= dict.fromkeys(("latency", "streams", "crowds", "own", "trouble"), why)
+    elif why := servers.too_few_files(crowds.VIEWERS):
+        skipped |= dict.fromkeys(("crowds", "own", "trouble"), why)
     return skipped
 
 

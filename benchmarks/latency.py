@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.servers import Bench
 from benchmarks.table import Row, progress
-from benchmarks.viewers import Count, crowd, get
+from benchmarks.viewers import Delays, crowd, get
 from benchmarks.worker import app
 
 PAUSE_SECONDS = 0.02  # between transitions
@@ -39,13 +39,13 @@ def _row(what: str, ours: list[float], theirs: list[float], **goal: Any) -> Row:
     return Row(f"from report to {what}, ms", ours, "PUBLISH to subscriber", theirs, **goal)
 
 
-def _streamed(bench: Bench, port: int, viewers: int, transitions: int) -> Count:
+def _streamed(bench: Bench, port: int, viewers: int, transitions: int) -> Delays:
     id = uuid.uuid4().hex
     ready, request = '"snapshot"', get(f"/headway/tasks/{id}/events")
     return _paced(bench, "headway", id, port, viewers, transitions, ready, request)
 
 
-def _published(bench: Bench, port: int, transitions: int) -> Count:
+def _published(bench: Bench, port: int, transitions: int) -> Delays:
     """The subscriber speaks to Redis itself, in its inline form: one connection, no library."""
     id = uuid.uuid4().hex
     request = f"SUBSCRIBE {id}\r\n"
@@ -61,10 +61,10 @@ def _paced(
     transitions: int,
     ready: str,
     request: str,
-) -> Count:
+) -> Delays:
     task = app.tasks["headway.paced" if how == "headway" else "plain.paced"]
     result = task.apply_async((how, transitions, PAUSE_SECONDS), task_id=id)
     with crowd(port, viewers, marker=ready, request=request) as watching:
         (bench.folder / f"{id}.go").touch()
         result.get(timeout=TASK_SECONDS)
-        return watching.end()
+        return watching.delays()

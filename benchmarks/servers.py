@@ -10,46 +10,38 @@ import resource
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
-from benchmarks import viewers
-from deploy.demo import answers
-from tests.processes import HOST, Process, RedisServer, Web, Worker, free_port
+from tests.processes import HOST, Process, RedisServer, Web, Worker
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 PINNED = len(CORES) > 1 and shutil.which("taskset") is not None
 QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+SPARE_FILES = 1000  # of a process that holds viewers: Headway keeps some for other requests
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 P = TypeVar("P", bound=Process)
 
 
-class Loop(Process):
-    """`peers/loop.c`."""
-
-    def __init__(self, redis_url: str) -> None:
-        self.port = free_port()
-        source = Path(__file__).with_name("peers") / "loop.c"
-        redis_port = urlsplit(redis_url).port
-        super().__init__([viewers.compiled(source), str(self.port), str(redis_port)])
-
-    def ready(self, log: str) -> bool:
-        return answers(self.port, "/healthz")
-
-
 class Server:
-    """One process that serves HTTP, of gunicorn's or of itself. It must answer /healthz with its process id."""
+    """The one process that serves HTTP, which may be a child of what was started."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, process: Process, port: int) -> None:
+        self.process = process
         self.port = port
-        connection = http.client.HTTPConnection(HOST, port, timeout=5)
-        connection.request("GET", "/healthz")
-        self.pid = int(connection.getresponse().read())
-        connection.close()
+        self.pid = int(self.asked("/healthz"))
+
+    def asked(self, path: str) -> bytes:
+        """What it answers, on a connection of its own."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read()
+        finally:
+            connection.close()
 
     def cpu_seconds(self) -> float:
         """Time on a core, of all its threads. Linux only."""
@@ -73,6 +65,11 @@ class Bench:
     def repeats(self) -> int:
         return 3 if self.quick else 7
 
+    @property
+    def rounds(self) -> int:
+        """Repeats of what takes a fresh server each time."""
+        return 1 if self.quick else 3
+
     @contextmanager
     def worker(
         self, pool: str, *, pinned: bool = True, args: Sequence[str] = QUIET
@@ -82,15 +79,18 @@ class Bench:
             yield
 
     @contextmanager
-    def web(self, app: str) -> Iterator[Server]:
-        options = ("--worker-connections", "20000", "--log-level", "error")
-        with _pinned(Web(self.redis_url, app=app, args=options)) as web:
-            yield Server(web.port)
+    def serve(self, process: Process, port: int) -> Iterator[Server]:
+        """Start what is measured; it answers /healthz with the id of the process that serves."""
+        with _pinned(process):
+            yield Server(process, port)
 
-    @contextmanager
-    def loop(self) -> Iterator[Server]:
-        with _pinned(Loop(self.redis_url)) as loop:
-            yield Server(loop.port)
+    def web(
+        self, app: str, worker_class: str = "gevent", **env: object
+    ) -> AbstractContextManager[Server]:
+        options = ("--worker-connections", "20000", "--log-level", "error")
+        texts = {name: str(value) for name, value in env.items()}
+        web = Web(self.redis_url, worker_class, app=app, args=options, env=texts)
+        return self.serve(web, web.port)
 
 
 @contextmanager
@@ -111,6 +111,15 @@ def started(*, quick: bool) -> Iterator[Bench]:
             "CELERY_RESULT_BACKEND": url,
         }
         yield Bench(url, redis, Path(folder), quick)
+
+
+def too_few_files(viewers: int) -> str | None:
+    """Why so many viewers cannot be held here."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = viewers + SPARE_FILES
+    if most == resource.RLIM_INFINITY or most >= needed:
+        return None
+    return f"a process may open {most:,} files and needs {needed:,} (as root: ulimit -Hn {2 * viewers})"
 
 
 def _pinned(process: P) -> P:

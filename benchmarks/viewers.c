@@ -2,13 +2,15 @@
  *
  *   viewers PORT COUNT SECONDS MARKER REQUEST
  *
- * Opens COUNT connections to 127.0.0.1:PORT and writes REQUEST to each. A viewer is ready when it has read a
- * line with MARKER in it. A delivery is a line with "type":"stage" in it; the first "current": number in a line
- * is the delivery's place, and the first "at": number is when it was reported.
+ * Opens COUNT connections to 127.0.0.1:PORT and writes REQUEST to each; `%d` in it becomes the viewer's number. A
+ * viewer is ready when it has read a line with MARKER in it. A delivery is a line with "type":"stage" in it; the
+ * first "current": number in a line is the delivery's place, and the first "at": number is when it was reported.
+ * With an empty MARKER they never read, and are ready when they have asked.
  *
- * Prints `ready <seconds>` when all are ready, and `<k>` whenever all have been sent number k. At the end of its
- * standard input it prints `delivered lost doubled reordered closed p50 p99` (the last two in milliseconds) and
- * ends; after SECONDS it is killed. Lost is what was left out in front of something that came.
+ * Prints `ready <seconds>` when all are ready, `<k>` whenever all have been sent number k, and `closed` when all
+ * streams have ended. For each line of its standard input it prints `p50 p99` of the deliveries since the one before,
+ * in milliseconds. At the end of that it prints `delivered lost doubled reordered closed torn` and ends; after SECONDS
+ * it is killed. Lost is what was left out in front of something that came, torn a stream that ended within a frame.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,16 +28,17 @@
 #define LINE_BYTES 16384 /* the longest line that is understood; the rest of a longer one is dropped */
 #define OPENING_MOST 256 /* not yet ready at once: no more than a listener's backlog */
 #define DELAYS_MOST 4000000
+#define MUTE_BYTES 4096 /* that the system takes for one who never reads */
 
 struct viewer {
-	int fd, ready, length;
+	int fd, ready, length, in_frame;
 	long last;
 	char line[LINE_BYTES];
 };
 
 static struct viewer *viewers;
-static int count, opened, ready, at_goal, poller;
-static long goal = 1, delivered, lost, doubled, reordered, closed_;
+static int count, opened, ready, at_goal, poller, mute;
+static long goal = 1, delivered, lost, doubled, reordered, closed_, torn;
 static double *delays;
 static long delays_count;
 static const char *marker, *request;
@@ -52,14 +55,23 @@ static void die(const char *what) {
 	exit(1);
 }
 
+static void tell_ready(double start) {
+	printf("ready %.6f\n", now(CLOCK_MONOTONIC) - start);
+	fflush(stdout);
+}
+
 static void open_one(void) {
+	char text[LINE_BYTES];
+	int length = snprintf(text, sizeof text, request, opened), few = MUTE_BYTES;
 	struct viewer *viewer = &viewers[opened];
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = viewer};
 	if ((viewer->fd = socket(AF_INET, SOCK_STREAM, 0)) < 0) die("socket");
+	if (mute) setsockopt(viewer->fd, SOL_SOCKET, SO_RCVBUF, &few, sizeof few);
 	if (connect(viewer->fd, (struct sockaddr *)&address, sizeof address)) die("connect");
-	if (write(viewer->fd, request, strlen(request)) < 0) die("write");
-	if (epoll_ctl(poller, EPOLL_CTL_ADD, viewer->fd, &event)) die("epoll_ctl");
+	if (write(viewer->fd, text, length) < 0) die("write");
+	if (!mute && epoll_ctl(poller, EPOLL_CTL_ADD, viewer->fd, &event)) die("epoll_ctl");
 	opened++;
+	ready += mute;
 }
 
 /* Tell how far all have come, each number once. */
@@ -92,13 +104,12 @@ static void deliver(struct viewer *viewer, const char *line) {
 
 static void take_line(struct viewer *viewer, double start) {
 	const char *line = viewer->line, *current;
+	if (line[0] == '\n' || line[0] == '\r') viewer->in_frame = 0;
+	else if (line[0] != ':' && strncmp(line, "retry:", 6)) viewer->in_frame = 1;
 	if (!viewer->ready && strstr(line, marker)) {
 		viewer->ready = 1;
 		if ((current = strstr(line, "\"current\":"))) reach(viewer, strtol(current + 10, NULL, 10));
-		if (++ready == count) {
-			printf("ready %.6f\n", now(CLOCK_MONOTONIC) - start);
-			fflush(stdout);
-		}
+		if (++ready == count) tell_ready(start);
 	} else if (strstr(line, "\"type\":\"stage\""))
 		deliver(viewer, line);
 }
@@ -126,11 +137,25 @@ static double percentile(double part) {
 	return delays_count ? delays[(long)(part * (delays_count - 1))] * 1e3 : 0;
 }
 
-static void end(void) {
+static void tell_delays(void) {
 	qsort(delays, delays_count, sizeof *delays, by_size);
-	printf("%ld %ld %ld %ld %ld %.6f %.6f\n", delivered, lost, doubled, reordered, closed_, percentile(0.5),
-	       percentile(0.99));
+	printf("%.6f %.6f\n", percentile(0.5), percentile(0.99));
+	fflush(stdout);
+	delays_count = 0;
+}
+
+static void end(void) {
+	printf("%ld %ld %ld %ld %ld %ld\n", delivered, lost, doubled, reordered, closed_, torn);
 	exit(0);
+}
+
+static void close_one(struct viewer *viewer) {
+	torn += viewer->in_frame || viewer->length;
+	close(viewer->fd);
+	if (++closed_ == count) {
+		printf("closed\n");
+		fflush(stdout);
+	}
 }
 
 static void run(void) {
@@ -138,18 +163,19 @@ static void run(void) {
 	static char data[1 << 18];
 	double start = now(CLOCK_MONOTONIC);
 	for (;;) {
-		while (opened < count && opened - ready < OPENING_MOST) open_one();
+		while (opened < count && opened - ready < OPENING_MOST) {
+			open_one();
+			if (mute && ready == count) tell_ready(start);
+		}
 		int found = epoll_wait(poller, events, 512, -1);
 		if (found < 0 && errno != EINTR) die("epoll_wait");
 		for (int i = 0; i < found; i++) {
 			struct viewer *viewer = events[i].data.ptr;
 			ssize_t length = read(viewer ? viewer->fd : 0, data, sizeof data);
 			if (length > 0 && viewer) take(viewer, data, length, start);
-			else if (!viewer) end();
-			else {
-				closed_++;
-				close(viewer->fd);
-			}
+			else if (viewer) close_one(viewer);
+			else if (length > 0) tell_delays();
+			else end();
 		}
 	}
 }
@@ -158,7 +184,7 @@ int main(int argc, char **argv) {
 	if (argc != 6) return fprintf(stderr, "viewers PORT COUNT SECONDS MARKER REQUEST\n"), 2;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	alarm(atoi(argv[3]));
-	count = atoi(argv[2]), marker = argv[4], request = argv[5];
+	count = atoi(argv[2]), marker = argv[4], request = argv[5], mute = !*marker;
 	address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(atoi(argv[1]))};
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	viewers = calloc(count, sizeof *viewers);

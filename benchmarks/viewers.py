@@ -1,18 +1,10 @@
-"""A crowd of viewers in a process of its own: `viewers.c` where a C compiler is, else the same in Python.
-
-The Python one is slower, so it measures servers at less than full load; the table says which one ran.
-"""
+"""A crowd of viewers in a process of its own: `viewers.c`, which says what is counted. Linux, with a C compiler."""
 
 import atexit
-import os
-import selectors
 import shutil
-import socket
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,21 +14,28 @@ from pathlib import Path
 from deploy.guard import kill
 
 SOURCE = Path(__file__).with_suffix(".c")
-COMPILER = (shutil.which("cc") or shutil.which("gcc")) if sys.platform == "linux" else None
+COMPILER = shutil.which("cc") or shutil.which("gcc")
 CROWD_SECONDS = 120  # after which a crowd is dead, whatever happens
 
 
 @dataclass(frozen=True)
+class Delays:
+    """In milliseconds, of all deliveries since they were last asked for."""
+
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True)
 class Count:
-    """What a crowd was sent. Delays are in milliseconds, of all its deliveries."""
+    """What a crowd was sent."""
 
     delivered: int
     lost: int
     doubled: int
     reordered: int
     closed: int
-    p50: float
-    p99: float
+    torn: int
 
     @property
     def wrong(self) -> int:
@@ -47,9 +46,7 @@ class Crowd:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
         line = ""
-        while not line.startswith(
-            "ready"
-        ):  # the last may find in its snapshot that all are somewhere
+        while not line.startswith("ready"):  # the last may find in its snapshot that all are there
             line = self._line()
         self.seconds_to_connect = float(line.split()[1])
 
@@ -58,13 +55,22 @@ class Crowd:
         while int(self._line()) < place:
             pass
 
+    def wait_closed(self) -> None:
+        while self._line() != "closed\n":
+            pass
+
+    def delays(self) -> Delays:
+        """Nothing may be on its way."""
+        assert self._process.stdin
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return Delays(*map(float, self._line().split()))
+
     def end(self) -> Count:
         assert self._process.stdin
         self._process.stdin.close()
         lines = [line.split() for line in self._process.stdout or ()]
-        delivered, lost, doubled, reordered, closed = map(int, lines[-1][:5])
-        p50, p99 = map(float, lines[-1][5:])
-        return Count(delivered, lost, doubled, reordered, closed, p50, p99)
+        return Count(*map(int, lines[-1]))
 
     def _line(self) -> str:
         line = self._process.stdout.readline() if self._process.stdout else ""
@@ -75,9 +81,10 @@ class Crowd:
 
 @contextmanager
 def crowd(port: int, count: int, *, marker: str, request: str) -> Iterator[Crowd]:
-    """Viewers who all send `request` and are ready at a line that holds `marker`; returns when all are."""
-    arguments = [str(port), str(count), str(CROWD_SECONDS), marker, request]
-    command = [*_program(), *arguments]
+    """Viewers who all send `request`, with their number for a `%d`, and are ready at a line that holds `marker`;
+    returns when all are. With no marker they never read.
+    """
+    command = [compiled(SOURCE), str(port), str(count), str(CROWD_SECONDS), marker, request]
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, stdin=pipe, stdout=pipe, text=True, start_new_session=True
@@ -88,12 +95,16 @@ def crowd(port: int, count: int, *, marker: str, request: str) -> Iterator[Crowd
             kill(process.pid)
 
 
-def get(path: str) -> str:
-    return f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"
+def get(path: str, *headers: str) -> str:
+    """HTTP/1.0, so that no answer is chunked."""
+    return "\r\n".join((f"GET {path} HTTP/1.0", "Accept: text/event-stream", *headers, "", ""))
 
 
-def _program() -> list[str]:
-    return [compiled(SOURCE)] if COMPILER else [sys.executable, "-m", "benchmarks.viewers"]
+def missing() -> str | None:
+    """Why there are no viewers here."""
+    if sys.platform != "linux":
+        return "the viewers need Linux's epoll, and CPU and memory are read from its /proc"
+    return None if COMPILER else "no C compiler (apt install gcc libc6-dev)"
 
 
 @cache
@@ -104,99 +115,3 @@ def compiled(source: Path) -> str:
     program = f"{folder}/{source.stem}"
     subprocess.run([str(COMPILER), "-O2", "-o", program, str(source)], check=True)
     return program
-
-
-# -- the same as viewers.c, slower -----------------------------------------------------------------------------
-
-
-class _Viewer:
-    def __init__(self, port: int, request: bytes) -> None:
-        self.connection = socket.create_connection(("127.0.0.1", port))
-        self.connection.sendall(request)
-        self.buffer = b""
-        self.ready = False
-        self.last = 0
-
-
-class _Viewers:
-    """One thread, one selector. `viewers.c` says what is printed and counted."""
-
-    def __init__(self, port: int, count: int, marker: bytes, request: bytes) -> None:
-        self.port, self.count, self.marker, self.request = port, count, marker, request
-        self.viewers: list[_Viewer] = []
-        self.ready = 0
-        self.goal = 1
-        self.delays: list[float] = []
-        self.delivered = self.lost = self.doubled = self.reordered = self.closed = 0
-        self.start = time.monotonic()
-
-    def run(self, deadline: float) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(sys.stdin, selectors.EVENT_READ)
-            while time.monotonic() < deadline:
-                while len(self.viewers) < self.count and len(self.viewers) - self.ready < 256:
-                    viewer = _Viewer(self.port, self.request)
-                    self.viewers.append(viewer)
-                    selector.register(viewer.connection, selectors.EVENT_READ, viewer)
-                for key, _ in selector.select(1):
-                    if key.data is None:
-                        return
-                    self._read(selector, key.data)
-
-    def summary(self) -> str:
-        cuts = [0.0, 0.0] if len(self.delays) < 2 else _percentiles(self.delays)
-        whole = (self.delivered, self.lost, self.doubled, self.reordered, self.closed)
-        return " ".join(map(str, (*whole, *cuts)))
-
-    def _read(self, selector: selectors.BaseSelector, viewer: _Viewer) -> None:
-        data = viewer.connection.recv(1 << 18)
-        if not data:
-            self.closed += 1
-            selector.unregister(viewer.connection)
-            viewer.connection.close()
-        *lines, viewer.buffer = (viewer.buffer + data).split(b"\n")
-        for line in lines:
-            if not viewer.ready and self.marker in line:
-                viewer.ready = True
-                self.ready += 1
-                viewer.last = int(_number(line, b'"current":'))
-                if self.ready == self.count:
-                    print(f"ready {time.monotonic() - self.start:.6f}", flush=True)
-            elif b'"type":"stage"' in line:
-                self._deliver(viewer, line)
-
-    def _deliver(self, viewer: _Viewer, line: bytes) -> None:
-        self.delivered += 1
-        self.delays.append((time.time() - _number(line, b'"at":')) * 1e3)
-        place = int(_number(line, b'"current":'))
-        if not place:
-            return
-        self.doubled += place == viewer.last
-        self.reordered += place < viewer.last
-        self.lost += max(0, place - viewer.last - 1)
-        viewer.last = max(viewer.last, place)
-        while self.goal <= min(each.last for each in self.viewers):
-            print(self.goal, flush=True)
-            self.goal += 1
-
-
-def _number(line: bytes, name: bytes) -> float:
-    found = line.partition(name)[2].replace(b"}", b",").partition(b",")[0]
-    return 0.0 if found in (b"", b"null") else float(found)
-
-
-def _percentiles(values: list[float]) -> list[float]:
-    cuts = statistics.quantiles(values, n=100, method="inclusive")
-    return [cuts[49], cuts[98]]
-
-
-def main() -> None:
-    port, count, seconds, marker, request = sys.argv[1:]
-    viewers = _Viewers(int(port), int(count), marker.encode(), request.encode())
-    viewers.run(time.monotonic() + int(seconds))
-    print(viewers.summary(), flush=True)
-    os._exit(0)  # thousands of sockets need no tidying
-
-
-if __name__ == "__main__":
-    main()

@@ -2,8 +2,8 @@
  *
  *   loop PORT REDIS_PORT
  *
- * Every viewer gets all that is published to a channel that begins with "queues:". A viewer who does not read is
- * dropped. Answers /healthz with its process id.
+ * Who asks for /events/<topic> gets all that is published to queues:<topic>. A viewer who does not read is dropped.
+ * Answers /healthz with its process id.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,9 +14,16 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define MOST 65536 /* files */
+#define MOST 65536 /* files, and twice as many topics as are ever full */
+#define NAME 80
 
-static int viewers[MOST], count, poller;
+struct topic {
+	char name[NAME];
+	int *viewers, count, room;
+};
+
+static struct topic topics[MOST], *topic_of[MOST]; /* hashed by name; by file */
+static int poller;
 static char said[1 << 20], frame[1 << 20]; /* what Redis has said and is not understood yet */
 static long length;
 
@@ -42,51 +49,74 @@ static void watch(int fd) {
 	if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event)) die("epoll_ctl");
 }
 
+static struct topic *topic_named(const char *name, int size) {
+	unsigned at = 2166136261u;
+	if (size >= NAME) size = NAME - 1;
+	for (int i = 0; i < size; i++) at = (at ^ (unsigned char)name[i]) * 16777619u;
+	for (at %= MOST; topics[at].name[0]; at = (at + 1) % MOST)
+		if (!strncmp(topics[at].name, name, size) && !topics[at].name[size]) return &topics[at];
+	memcpy(topics[at].name, name, size);
+	return &topics[at];
+}
+
+static void enter(struct topic *topic, int fd) {
+	if (topic->count == topic->room) {
+		topic->room = topic->room ? 2 * topic->room : 1;
+		topic->viewers = realloc(topic->viewers, topic->room * sizeof *topic->viewers);
+	}
+	topic->viewers[topic->count++] = fd;
+	topic_of[fd] = topic;
+}
+
+static void leave(int fd) {
+	struct topic *topic = topic_of[fd];
+	for (int i = 0; topic && i < topic->count; i++)
+		if (topic->viewers[i] == fd) topic->viewers[i] = topic->viewers[--topic->count];
+	topic_of[fd] = NULL;
+	close(fd);
+}
+
 static void answer(int fd) {
 	char request[4096], reply[256];
 	long got = read(fd, request, sizeof request - 1);
 	if (got <= 0) {
-		for (int i = 0; i < count; i++)
-			if (viewers[i] == fd) viewers[i] = viewers[--count];
-		close(fd);
+		leave(fd);
 		return;
 	}
 	request[got] = 0;
-	if (strstr(request, "/healthz")) {
+	const char *events = strstr(request, "/events/");
+	if (!events) {
 		int size = sprintf(reply, "HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n%d", getpid());
 		send(fd, reply, size, MSG_NOSIGNAL);
 		close(fd);
 	} else {
 		const char *head = "HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hello\n\n";
 		send(fd, head, strlen(head), MSG_NOSIGNAL);
-		viewers[count++] = fd;
+		enter(topic_named(events + 8, strcspn(events + 8, " ")), fd);
 	}
 }
 
-static void deliver(const char *data, long size) {
+static void deliver(struct topic *topic, const char *data, long size) {
 	int all = sprintf(frame, "data: %.*s\n\n", (int)size, data);
-	for (int i = 0; i < count; i++)
-		if (send(viewers[i], frame, all, MSG_NOSIGNAL | MSG_DONTWAIT) != all) {
-			close(viewers[i]);
-			viewers[i--] = viewers[--count];
-		}
+	for (int i = topic->count - 1; i >= 0; i--)
+		if (send(topic->viewers[i], frame, all, MSG_NOSIGNAL | MSG_DONTWAIT) != all) leave(topic->viewers[i]);
 }
 
-/* One reply of Redis: an array of bulk strings, of which the last is delivered. Says how long it was, 0 if it is not
- * whole. Numbers among them are as good as strings. */
+/* One reply of Redis: an array of bulk strings, of which the last is delivered, and the one before names the channel.
+ * Says how long it was, 0 if it is not whole. Numbers among them are as good as strings. */
 static long taken(const char *start) {
-	const char *at = strstr(start, "\r\n"), *data = NULL;
-	long parts = at ? strtol(start + 1, NULL, 10) : 0, size = 0;
+	const char *at = strstr(start, "\r\n"), *data = NULL, *channel = NULL;
+	long parts = at ? strtol(start + 1, NULL, 10) : 0, size = 0, named = 0;
 	if (!at) return 0;
 	for (at += 2; parts; parts--) {
 		const char *end = strstr(at, "\r\n");
 		if (!end) return 0;
-		data = end + 2;
+		channel = data, named = size, data = end + 2;
 		size = *at == '$' ? strtol(at + 1, NULL, 10) : -1;
 		at = size < 0 ? data : data + size + 2;
 		if (at > said + length) return 0;
 	}
-	if (!strncmp(start, "*4", 2)) deliver(data, size);
+	if (!strncmp(start, "*4", 2)) deliver(topic_named(channel + 7, named - 7), data, size);
 	return at - start;
 }
 
