@@ -5,7 +5,7 @@ what a delivery costs then. Each run has a fresh server.
 from collections.abc import Iterator
 
 from benchmarks.servers import Bench
-from benchmarks.sides import SIDES, Figures, Side, closed_loop, compared, gathered, measured
+from benchmarks.sides import SIDES, Figures, Side, closed_loop, compared, gathered, measured, wrong
 from benchmarks.table import Row
 
 FIRST = 100  # whoever comes first pays for what is loaded late
@@ -18,7 +18,8 @@ def rows(bench: Bench) -> Iterator[Row]:
     yield from compared(f"{what}: CPU per delivery, µs", "cpu", runs)
     yield from compared(f"{what}: memory per viewer, KB", "memory", runs)
     yield from compared(f"{what}: connects/s", "connects", runs, more_is_better=True)
-    yield from compared(f"{what}: lost, doubled, reordered", "wrong", runs, limit=0)
+    yield from compared(f"{what}: CPU per connect, µs", "connect", runs)
+    yield wrong(what, runs)
 
 
 def measure(bench: Bench, side: Side) -> Figures:
@@ -27,9 +28,9 @@ def measure(bench: Bench, side: Side) -> Figures:
         speaker = side.speaker(bench, server)
         with gathered(side, server, speaker, FIRST) as (few, first):
             closed_loop(server, speaker, few, first, 1)
-            before = server.resident_bytes()
+            before, rest = server.resident_bytes(), server.cpu_seconds()
             with gathered(side, server, speaker, VIEWERS) as (crowd, topics):
-                after = server.resident_bytes()
+                after, busy = server.resident_bytes(), server.cpu_seconds()
                 cpu = closed_loop(server, speaker, crowd, topics, events)
                 count = crowd.end()
         speaker.end()
@@ -37,6 +38,7 @@ def measure(bench: Bench, side: Side) -> Figures:
     return {
         "cpu": cpu / deliveries,
         "memory": (after - before) / VIEWERS / 1024,
+        "connect": (busy - rest) / VIEWERS * 1e6,
         "connects": VIEWERS / crowd.seconds_to_connect,
         "wrong": count.wrong + abs(deliveries - count.delivered),
     }

@@ -61,6 +61,13 @@ def compared(what: str, name: str, runs: Runs, **goal: Any) -> Iterator[Row]:
         yield Row(what, ours, side.name, theirs, target=side.targets.get(name), **goal)
 
 
+def wrong(what: str, runs: Runs) -> Row:
+    """What was lost, doubled or reordered: ours, and all of theirs together."""
+    ours, *others = ([each["wrong"] for each in figures] for figures in runs.values())
+    theirs = [sum(each) for each in zip(*others, strict=True)]
+    return Row(f"{what}: lost, doubled, reordered", ours, "all of them", theirs, limit=0)
+
+
 @contextmanager
 def gathered(
     side: Side, server: Server, speaker: Speaker, count: int, *, own: bool = False

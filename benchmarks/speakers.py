@@ -99,7 +99,7 @@ class Published:
             pipe.execute()
 
     def message(self, topic: str, data: bytes) -> tuple[str, bytes]:
-        return f"queues:{topic}", data
+        return topic, data
 
     def end(self) -> None:
         self._redis.close()

@@ -42,7 +42,7 @@ class Row:
         if goal is None or value is None:
             return ""
         met = value >= goal if self.more_is_better else value <= goal
-        return f"{'≥' if self.more_is_better else '≤'} {goal:g} {'ok' if met else 'MISSED'}"
+        return f"{'≥' if self.more_is_better else '≤'} {goal:.3g} {'ok' if met else 'MISSED'}"
 
 
 def _figure(values: Sequence[float]) -> str:

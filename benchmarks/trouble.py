@@ -40,11 +40,11 @@ def _full_house(bench: Bench) -> Iterator[Row]:
     """All seats of a process are taken, some by viewers who never read."""
     rounds = [_held(bench) for _ in range(bench.rounds)]
     without, beside, memory, answers, hard = map(list, zip(*rounds, strict=True))
-    what = f"{VIEWERS:,} viewers, {MUTE} of whom never read"
+    what = f"{MUTE} of {VIEWERS:,} never read"
     slow, usual = ([each.p99 for each in side] for side in (beside, without))
     yield Row(f"{what}: p99 of the others, ms", slow, "all read", usual, target=1.2)
-    yield Row(f"{what}: memory for each of those, KB", memory, limit=64)
-    what = f"a full house of {VIEWERS:,}"
+    yield Row(f"{what}: KB for each", memory, limit=64)
+    what = f"full house of {VIEWERS:,}"
     yield Row(f"{what}: /healthz p99, ms", answers, limit=100)
     yield Row(f"{what}: not told to come back", hard, limit=0)
 
@@ -97,9 +97,9 @@ def _knock(server: Server, speaker: Reported, topics: list[str], place: int) -> 
 def _deploy(bench: Bench) -> Iterator[Row]:
     rounds = [_ended(bench) for _ in range(bench.rounds)]
     seconds, broken = map(list, zip(*rounds, strict=True))
-    what = f"SIGTERM with {STREAMS:,} streams"
+    what = f"SIGTERM, {STREAMS:,} streams"
     yield Row(f"{what}: seconds to the exit", seconds, limit=5)
-    yield Row(f"{what}: cut within a frame, or not ended", broken, limit=0)
+    yield Row(f"{what}: torn, or not ended", broken, limit=0)
 
 
 def _ended(bench: Bench) -> tuple[float, int]:
@@ -123,7 +123,7 @@ def _ended(bench: Bench) -> tuple[float, int]:
 def _herd(bench: Bench) -> Iterator[Row]:
     rounds = [_returned(bench) for _ in range(bench.rounds)]
     seconds, wrong, reads = map(list, zip(*rounds, strict=True))
-    what = f"{HERD:,} return at once to a fresh process"
+    what = f"herd of {HERD:,}"
     yield Row(f"{what}: seconds until all have resumed", seconds)
     yield Row(f"{what}: lost, doubled, reordered", wrong, limit=0)
     yield Row(f"{what}: reads from Redis", reads, limit=100)

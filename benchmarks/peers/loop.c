@@ -2,7 +2,7 @@
  *
  *   loop PORT REDIS_PORT
  *
- * Who asks for /events/<topic> gets all that is published to queues:<topic>. A viewer who does not read is dropped.
+ * Who asks for /events/<channel> gets all that is published to that channel. A viewer who does not read is dropped.
  * Answers /healthz with its process id.
  */
 #include <arpa/inet.h>
@@ -14,15 +14,15 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define MOST 65536 /* files, and twice as many topics as are ever full */
+#define MOST 65536 /* files, and more channels than there are viewers */
 #define NAME 80
 
-struct topic {
+struct channel {
 	char name[NAME];
 	int *viewers, count, room;
 };
 
-static struct topic topics[MOST], *topic_of[MOST]; /* hashed by name; by file */
+static struct channel channels[MOST], *channel_of[MOST]; /* hashed by name; by file */
 static int poller;
 static char said[1 << 20], frame[1 << 20]; /* what Redis has said and is not understood yet */
 static long length;
@@ -49,30 +49,30 @@ static void watch(int fd) {
 	if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event)) die("epoll_ctl");
 }
 
-static struct topic *topic_named(const char *name, int size) {
+static struct channel *channel_named(const char *name, int size) {
 	unsigned at = 2166136261u;
 	if (size >= NAME) size = NAME - 1;
 	for (int i = 0; i < size; i++) at = (at ^ (unsigned char)name[i]) * 16777619u;
-	for (at %= MOST; topics[at].name[0]; at = (at + 1) % MOST)
-		if (!strncmp(topics[at].name, name, size) && !topics[at].name[size]) return &topics[at];
-	memcpy(topics[at].name, name, size);
-	return &topics[at];
+	for (at %= MOST; channels[at].name[0]; at = (at + 1) % MOST)
+		if (!strncmp(channels[at].name, name, size) && !channels[at].name[size]) return &channels[at];
+	memcpy(channels[at].name, name, size);
+	return &channels[at];
 }
 
-static void enter(struct topic *topic, int fd) {
-	if (topic->count == topic->room) {
-		topic->room = topic->room ? 2 * topic->room : 1;
-		topic->viewers = realloc(topic->viewers, topic->room * sizeof *topic->viewers);
+static void enter(struct channel *channel, int fd) {
+	if (channel->count == channel->room) {
+		channel->room = channel->room ? 2 * channel->room : 1;
+		channel->viewers = realloc(channel->viewers, channel->room * sizeof *channel->viewers);
 	}
-	topic->viewers[topic->count++] = fd;
-	topic_of[fd] = topic;
+	channel->viewers[channel->count++] = fd;
+	channel_of[fd] = channel;
 }
 
 static void leave(int fd) {
-	struct topic *topic = topic_of[fd];
-	for (int i = 0; topic && i < topic->count; i++)
-		if (topic->viewers[i] == fd) topic->viewers[i] = topic->viewers[--topic->count];
-	topic_of[fd] = NULL;
+	struct channel *channel = channel_of[fd];
+	for (int i = 0; channel && i < channel->count; i++)
+		if (channel->viewers[i] == fd) channel->viewers[i] = channel->viewers[--channel->count];
+	channel_of[fd] = NULL;
 	close(fd);
 }
 
@@ -92,31 +92,31 @@ static void answer(int fd) {
 	} else {
 		const char *head = "HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hello\n\n";
 		send(fd, head, strlen(head), MSG_NOSIGNAL);
-		enter(topic_named(events + 8, strcspn(events + 8, " ")), fd);
+		enter(channel_named(events + 8, strcspn(events + 8, " ")), fd);
 	}
 }
 
-static void deliver(struct topic *topic, const char *data, long size) {
+static void deliver(struct channel *channel, const char *data, long size) {
 	int all = sprintf(frame, "data: %.*s\n\n", (int)size, data);
-	for (int i = topic->count - 1; i >= 0; i--)
-		if (send(topic->viewers[i], frame, all, MSG_NOSIGNAL | MSG_DONTWAIT) != all) leave(topic->viewers[i]);
+	for (int i = channel->count - 1; i >= 0; i--)
+		if (send(channel->viewers[i], frame, all, MSG_NOSIGNAL | MSG_DONTWAIT) != all) leave(channel->viewers[i]);
 }
 
 /* One reply of Redis: an array of bulk strings, of which the last is delivered, and the one before names the channel.
  * Says how long it was, 0 if it is not whole. Numbers among them are as good as strings. */
 static long taken(const char *start) {
-	const char *at = strstr(start, "\r\n"), *data = NULL, *channel = NULL;
+	const char *at = strstr(start, "\r\n"), *data = NULL, *name = NULL;
 	long parts = at ? strtol(start + 1, NULL, 10) : 0, size = 0, named = 0;
 	if (!at) return 0;
 	for (at += 2; parts; parts--) {
 		const char *end = strstr(at, "\r\n");
 		if (!end) return 0;
-		channel = data, named = size, data = end + 2;
+		name = data, named = size, data = end + 2;
 		size = *at == '$' ? strtol(at + 1, NULL, 10) : -1;
 		at = size < 0 ? data : data + size + 2;
 		if (at > said + length) return 0;
 	}
-	if (!strncmp(start, "*4", 2)) deliver(topic_named(channel + 7, named - 7), data, size);
+	if (!strncmp(start, "*4", 2)) deliver(channel_named(name, named), data, size);
 	return at - start;
 }
 
@@ -131,7 +131,7 @@ static void hear(int redis) {
 
 int main(int argc, char **argv) {
 	if (argc != 3) return fprintf(stderr, "loop PORT REDIS_PORT\n"), 2;
-	const char *subscribe = "PSUBSCRIBE queues:*\r\n";
+	const char *subscribe = "PSUBSCRIBE *\r\n";
 	int redis = opened(atoi(argv[2]), 0), listener = opened(atoi(argv[1]), 1);
 	poller = epoll_create1(0);
 	watch(redis), watch(listener);

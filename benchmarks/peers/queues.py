@@ -18,7 +18,7 @@ viewers: defaultdict[str, set["queue.Queue[str]"]] = defaultdict(set)
 def listen() -> None:
     with redis.Redis.from_url(os.environ["CELERY_BROKER_URL"], decode_responses=True) as client:
         subscription = client.pubsub(ignore_subscribe_messages=True)
-        subscription.psubscribe("queues:*")
+        subscription.psubscribe("*")
         for message in subscription.listen():
             for each in list(viewers[message["channel"]]):
                 each.put(message["data"])
@@ -27,10 +27,10 @@ def listen() -> None:
 threading.Thread(target=listen, daemon=True).start()
 
 
-@app.get("/events/<topic>")
-def events(topic: str) -> Response:
+@app.get("/events/<channel>")
+def events(channel: str) -> Response:
     mine: queue.Queue[str] = queue.Queue()
-    audience = viewers[f"queues:{topic}"]
+    audience = viewers[channel]
     audience.add(mine)
 
     def generate() -> Iterator[str]:

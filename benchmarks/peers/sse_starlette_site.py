@@ -21,7 +21,7 @@ viewers: defaultdict[str, set["asyncio.Queue[str]"]] = defaultdict(set)
 async def listen() -> None:
     client = redis.asyncio.Redis.from_url(os.environ["CELERY_BROKER_URL"], decode_responses=True)
     async with client, client.pubsub(ignore_subscribe_messages=True) as subscription:
-        await subscription.psubscribe("queues:*")
+        await subscription.psubscribe("*")
         async for message in subscription.listen():
             for each in list(viewers[message["channel"]]):
                 each.put_nowait(message["data"])
@@ -29,7 +29,7 @@ async def listen() -> None:
 
 async def events(request: Request) -> Response:
     mine: asyncio.Queue[str] = asyncio.Queue()
-    audience = viewers[f"queues:{request.path_params['topic']}"]
+    audience = viewers[request.path_params["channel"]]
     audience.add(mine)
 
     async def generate() -> AsyncIterator[dict[str, str]]:
@@ -55,5 +55,5 @@ async def lifespan(_: Starlette) -> AsyncIterator[None]:
 
 
 app = Starlette(
-    routes=[Route("/events/{topic}", events), Route("/healthz", healthz)], lifespan=lifespan
+    routes=[Route("/events/{channel}", events), Route("/healthz", healthz)], lifespan=lifespan
 )
