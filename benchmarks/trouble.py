@@ -21,6 +21,7 @@ SITE, STREAM_WORKER = "benchmarks.web:app", "headway.gunicorn.StreamWorker"
 MUTE = 100  # viewers who never read
 FILL = (16, 8192)  # events of so many bytes, until the system takes no more for them
 EVENTS_A_SECOND = 5
+KNOCKS = 200
 STREAMS = 1000  # at a SIGTERM
 BURST = 100
 HERD = 5000
@@ -79,12 +80,12 @@ def _delays(speaker: Reported, crowd: Crowd, topics: list[str], places: range) -
 
 def _knock(server: Server, speaker: Reported, topics: list[str], place: int) -> tuple[float, int]:
     """While events go out: the p99 of /healthz in ms, and how many more viewers were not told when to come back."""
-    times, hard = [], 0
-    for number in range(200):
-        if number % 10 == 0:
-            speaker.say(topics, range(place, place + 1))
-            place += 1
+    times, hard, said_at = [], 0, 0.0
+    for _ in range(KNOCKS):
         start = time.monotonic()
+        if start >= said_at + 1 / EVENTS_A_SECOND:
+            speaker.say(topics, range(place, place + 1))
+            place, said_at = place + 1, start
         server.asked("/healthz")
         times.append((time.monotonic() - start) * 1e3)
         hard += b"retry:" not in server.asked(HEADWAY.path.format(topic=topics[0]))
