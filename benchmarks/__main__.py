@@ -47,11 +47,18 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.subjects) - set(SUBJECTS):
         parser.error(f"no such subject: {', '.join(sorted(unknown))}")
-    with servers.started(quick=asked.quick) as bench:
+    try:
+        _measure(asked.subjects or list(SUBJECTS), quick=asked.quick)
+    except KeyboardInterrupt:
+        parser.exit(130, "Stopped.\n")
+
+
+def _measure(subjects: list[str], *, quick: bool) -> None:
+    with servers.started(quick=quick) as bench:
         skipped = _skipped(bench)
         say(_about(bench))
         show(HEADINGS)
-        for name in asked.subjects or SUBJECTS:
+        for name in subjects:
             if name not in skipped:
                 for row in SUBJECTS[name](bench):
                     show(row.cells())
