@@ -8,8 +8,8 @@
  * With an empty MARKER they never read, and are ready when they have asked.
  *
  * Prints `ready <seconds>` when all are ready, `<k>` whenever all have been sent number k, and `closed` when all
- * streams have ended. For each line of its standard input it prints `p50 p99` of the deliveries since the one before,
- * in milliseconds. At the end of that it prints `delivered lost doubled reordered closed torn` and ends; after SECONDS
+ * streams have ended. For each line of its standard input it prints `delays <p50> <p99>` of the deliveries since the one
+ * before, in milliseconds. At the end of that it prints `delivered lost doubled reordered closed torn` and ends; after SECONDS
  * it is killed. Lost is what was left out in front of something that came, torn a stream that ended within a frame.
  */
 #include <arpa/inet.h>
@@ -139,7 +139,7 @@ static double percentile(double part) {
 
 static void tell_delays(void) {
 	qsort(delays, delays_count, sizeof *delays, by_size);
-	printf("%.6f %.6f\n", percentile(0.5), percentile(0.99));
+	printf("delays %.6f %.6f\n", percentile(0.5), percentile(0.99));
 	fflush(stdout);
 	delays_count = 0;
 }

@@ -64,7 +64,9 @@ class Crowd:
         assert self._process.stdin
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return Delays(*map(float, self._line().split()))
+        while not (line := self._line()).startswith("delays"):
+            pass
+        return Delays(*map(float, line.split()[1:]))
 
     def end(self) -> Count:
         assert self._process.stdin
