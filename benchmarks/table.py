@@ -42,16 +42,20 @@ class Row:
         if goal is None or value is None:
             return ""
         met = value >= goal if self.more_is_better else value <= goal
-        return f"{'≥' if self.more_is_better else '≤'} {goal:.3g} {'ok' if met else 'MISSED'}"
+        return f"{'≥' if self.more_is_better else '≤'} {_number(goal)} {'ok' if met else 'MISSED'}"
 
 
 def _figure(values: Sequence[float]) -> str:
     """The median, and how far the runs lie from it: `(0.9-1.2)` is from 90 % to 120 % of it."""
     median = statistics.median(values)
-    said = f"{median:,.0f}" if abs(median) >= 1000 else f"{median:.3g}"
+    said = _number(median)
     if len(values) < 2 or median <= 0:
         return said
     return f"{said} ({min(values) / median:.2g}-{max(values) / median:.2g})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def in_turn(
