@@ -14,7 +14,8 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -28,6 +29,8 @@ from headway.queues import positions, queues
 from headway.topics import Phase, Topic
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 HEARD = 1000  # messages kept while a subject is being read; more, and it is read again
 AUDIT_SECONDS = 5.0
@@ -58,7 +61,7 @@ class Hub:
         self._link_told = True
         self._fills: set[Topic] = set()
         self._fill = threading.Event()
-        self._replays: dict[tuple[Subject, str], _Flight] = {}
+        self._flights: dict[Hashable, _Flight] = {}
         self._threads: list[threading.Thread] = []
 
     # -- for streams -----------------------------------------------------------------------------------------
@@ -95,7 +98,11 @@ class Hub:
         """Those that have no journal. Asks Redis only for what is not watched here already."""
         with self.lock:
             cold = [subject for subject in subjects if not self._exists(subject)]
-        lasts = self._journal.lasts(cold) if cold else []
+        if not cold:
+            return []
+        lasts = self._shared(tuple(cold), lambda: self._journal.lasts(cold))
+        if None in lasts:  # that read may have begun before the task did
+            lasts = self._journal.lasts(cold)
         return [subject for subject, last in zip(cold, lasts, strict=True) if last is None]
 
     def _exists(self, subject: Subject) -> bool:
@@ -118,24 +125,31 @@ class Hub:
 
     def replay(self, subject: Subject, cursor: str) -> Reading:
         """What followed the cursor. Viewers who come back to the same place at the same time share one read."""
+        (reading,) = self._shared(
+            (subject, cursor), lambda: self._journal.read([(subject, cursor)])
+        )
+        return reading
+
+    def _shared(self, what: Hashable, read: Callable[[], list[T]]) -> list[T]:
+        """The same read for all who ask for it while it is under way."""
         with self.lock:
-            flight = self._replays.get((subject, cursor))
+            flight = self._flights.get(what)
             leads = flight is None
             if flight is None:
-                flight = self._replays[subject, cursor] = _Flight()
+                flight = self._flights[what] = _Flight()
         if leads:
             try:
-                (flight.reading,) = self._journal.read([(subject, cursor)])
+                flight.found = read()
             except JournalUnavailable as error:
                 flight.error = error
             finally:
                 with self.lock:
-                    del self._replays[subject, cursor]
+                    del self._flights[what]
                 flight.landed.set()
         flight.landed.wait()
-        if flight.reading is None:
+        if flight.found is None:
             raise flight.error or JournalUnavailable()
-        return flight.reading
+        return flight.found
 
     # -- the listener ----------------------------------------------------------------------------------------
 
@@ -405,5 +419,5 @@ class _Flight:
 
     def __init__(self) -> None:
         self.landed = threading.Event()
-        self.reading: Reading | None = None
+        self.found: list[Any] | None = None
         self.error: JournalUnavailable | None = None

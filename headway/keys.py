@@ -1,6 +1,7 @@
 """How keys, channels and cursors look."""
 
 import re
+from functools import lru_cache
 
 from headway.events import Subject
 
@@ -17,6 +18,7 @@ def key(subject: Subject) -> str:
     return f"headway:{_KINDS[subject.kind]}:{{{subject.id}}}"
 
 
+@lru_cache(4096)
 def subject_of(key: str) -> Subject | None:
     """Whose it is; None for what is not ours."""
     found = _TASK.fullmatch(key)
@@ -33,6 +35,7 @@ def line_of(queue: str) -> str:
     return f"headway:q:{{{queue}}}"
 
 
+@lru_cache(1024)  # a few are asked for again and again
 def seq_of(cursor: str) -> int:
     """The place of an event in its log, from 1; 0 for "0" and for what is no cursor."""
     found = CURSOR.fullmatch(cursor)

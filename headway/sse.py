@@ -24,7 +24,7 @@ def frame(data: bytes, *, id: str | None = None, event: str | None = None) -> by
     cursor = f"id: {id}\n" if id else ""
     return b"%sdata: %s\n%s\n" % (
         name.encode("ascii"),
-        _UNSAFE.sub(b" ", data),
+        _UNSAFE.sub(b" ", data) if b"\n" in data or b"\r" in data else data,
         cursor.encode("ascii"),
     )
 

@@ -72,6 +72,7 @@ class Topic:
         self.position: int | None = None
         self._silent_since: float | None = None
         self._absent_since: float | None = None
+        self._over = False
         self._state: State | None = None
         self._unfolded: list[bytes] = []
 
@@ -86,17 +87,20 @@ class Topic:
         return state
 
     def ended(self) -> bool:
-        return self.cursor not in (None, "0") and self.state().status in ENDED
+        return self._over
 
     def begin(self, reading: Reading) -> None:
         """Hold what was read and nothing before it."""
         self.cursor = self.base = reading.last
         self.ring = []
         self._state, self._unfolded = reading.state(self.subject), []
+        self._over = self._state is not None and self._state.status in ENDED
         self._turn(_PHASES.get(self._state.status, "neither") if self._state else "neither")
 
     def append(self, id: str, payload: bytes) -> None:
-        self.ring.append(frame(self.subject, id, payload))
+        last = frame(self.subject, id, payload)
+        self.ring.append(last)
+        self._over = last.ends
         if len(self.ring) > 2 * RING:
             self.base = self.ring[-RING - 1].id
             del self.ring[:-RING]
