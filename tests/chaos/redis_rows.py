@@ -85,9 +85,7 @@ def killed_empty(play: Play) -> None:
 
 def killed_empty_after_much(play: Play) -> None:
     """kill -9 and restart with nothing, when no producer remembers how it began"""
-    for i in range(5):
-        play.order(f"burst 300 0 {i}")
-        play.pause(0.3)
+    _burst(play)
     restarted(play)
 
 
@@ -191,12 +189,17 @@ def trimmed(play: Play) -> None:
     away = play.rng.sample(play.crowd.viewers, max(1, len(play.crowd.viewers) // 2))
     play.fault(f"{len(away)} viewers leave, and 1,500 events come")
     play.crowd.send_away(away)
+    _burst(play)
+    play.over()
+    play.crowd.call_back(away)
+
+
+def _burst(play: Play) -> None:
+    """More than a log or a ring keeps, part by part: an order that is not read yet would be replaced."""
     for i in range(5):
         wanted = {task: seq_of(last or "") + 300 for task, last in play.lasts().items()}
         play.order(f"burst 300 0 {i}")
         play.wait(partial(_reached, play, wanted), "the burst in the journals")
-    play.over()
-    play.crowd.call_back(away)
 
 
 def _reached(play: Play, wanted: dict[str, int]) -> bool:
