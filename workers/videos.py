@@ -26,7 +26,8 @@ SCENES = stage("scenes", label="Find scenes", unit="second")
 _SAMPLE = (
     "testsrc2=s=1280x720:r=25:d={part}[a];"
     "mandelbrot=s=1280x720:r=25,trim=duration={part},setpts=PTS-STARTPTS[b];"
-    "gradients=s=1280x720:r=25:d={part}:speed=0.02:seed=7[c];"
+    # All of it is named: by a seed alone its colours differ from run to run, and may not be seen as a scene.
+    "gradients=s=1280x720:r=25:d={part}:speed=0.02:c0=navy:c1=gold:nb_colors=2:x0=0:y0=0:x1=1279:y1=719[c];"
     "[a][b][c]concat=n=3:v=1[out0]"
 )
 _FIT = (
