@@ -10,6 +10,9 @@ from playwright.sync_api import Locator, Page, expect
 
 import headway.celery
 from headway import about
+from headway.events import Subject
+from headway.journal import Journal
+from tests.browser.visits import SECONDS
 from tests.processes import RedisServer, Web, Worker, wait_until
 
 JOBS = "tests.browser.waiting_jobs"
@@ -55,10 +58,16 @@ def worker(redis: RedisServer, queue: str) -> Iterator[Worker]:
 
 
 @pytest.fixture
-def send(sender: Celery, queue: str) -> Callable[..., str]:
+def send(sender: Celery, queue: str, redis: RedisServer) -> Callable[..., str]:
+    """Send a task; when it returns the task is known."""
+    journal = Journal(redis.url, timeout=5)
+
     def send(name: str, *args: object, title: str = "report.pdf", **options: object) -> str:
         options |= {"args": args, "queue": queue, "headers": about(title=title)}
-        return str(sender.send_task(f"tests.{name}", **options).id)
+        task = str(sender.send_task(f"tests.{name}", **options).id)
+        # The sender waits for 50 ms at most that Redis knows of it, and this machine may be busy.
+        wait_until(lambda: journal.lasts([Subject("task", task)]) != [None], SECONDS, "the task")
+        return task
 
     return send
 
