@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import redis
 
+from headway.errors import JournalUnavailable
 from tests.chaos.play import Play
 from tests.chaos.row import KEEPS_ALL, Row
 
@@ -31,5 +32,5 @@ def mixed(rows: Sequence[Row]) -> Row:
 
 def _strike(row: Row, play: Play) -> None:
     # Another one may have killed what this one would hurt.
-    with suppress(redis.RedisError, ProcessLookupError):
+    with suppress(redis.RedisError, JournalUnavailable, ProcessLookupError):
         row.strike(play)
