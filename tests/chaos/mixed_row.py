@@ -17,12 +17,13 @@ def mixed(rows: Sequence[Row]) -> Row:
     beside = [row for row in alone if row.quick]
 
     def strike(play: Play) -> None:
-        """faults of other rows in random order, some while others are on"""
+        """faults of other rows in random order, some while another is on"""
         with ThreadPoolExecutor(2) as executor:
             for _ in range(2 * play.size.strikes):
                 chosen = [play.rng.choice(alone)]
                 if play.rng.random() < 0.4:
-                    chosen.append(play.rng.choice(beside))
+                    others = [row for row in beside if row is not chosen[0]]
+                    chosen.append(play.rng.choice(others))
                 for done in [executor.submit(_strike, row, play) for row in chosen]:
                     done.result()
                 play.pause(play.rng.uniform(0.0, 0.5))
