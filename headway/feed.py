@@ -1,14 +1,17 @@
 """What is published, as it is heard: one subscribed connection that says when it breaks."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+import hiredis
 import redis
 
 from headway.errors import JournalUnavailable
 from headway.events import Subject
-from headway.keys import CURSOR, EVERY_TASK, key, subject_of
+from headway.keys import EVERY_TASK, key, seq_of, subject_of
+
+READ_SIZE = 65536
 
 
 class Message(NamedTuple):
@@ -40,7 +43,10 @@ class Feed:
     """
 
     def __init__(self, connection: Any) -> None:
+        """`connection` has been made and greeted, and nothing else reads from it."""
         self._connection = connection
+        self._socket = connection._sock
+        self._reader = hiredis.Reader(replyError=redis.ResponseError)
         self._sending = threading.Lock()
         self._broken = False
 
@@ -69,28 +75,30 @@ class Feed:
                 self._broken = True  # the reader finds out too, and starts anew with everything
 
     def read(self, seconds: float) -> list[Message | Acknowledged]:
-        """What has come, waiting at most `seconds` for the first of it. Raises JournalUnavailable when it broke."""
-        heard: list[Message | Acknowledged] = []
+        """What has come, waiting at most `seconds` for more of it. Raises JournalUnavailable when it broke."""
         try:
+            self._socket.settimeout(seconds)
             while True:
-                ready = self._connection.can_read(0 if heard else seconds)
-                if self._broken:
-                    raise redis.ConnectionError("the connection was closed")
-                if not ready:
-                    break
-                reply = self._connection.read_response(
-                    disable_decoding=True, disconnect_on_error=False
-                )
-                heard += _heard(reply)
-        except redis.TimeoutError:
-            pass  # half a message: the other half will follow
-        except Exception as error:
-            # Over a connection that another thread has closed redis-py stumbles in many ways.
-            if not (self._broken or isinstance(error, redis.RedisError | OSError)):
-                raise
+                data = self._socket.recv(READ_SIZE)
+                if not data:
+                    raise redis.ConnectionError("Redis has closed the connection")
+                self._reader.feed(data)
+                if heard := list(self._replies()):
+                    return heard
+        except (TimeoutError, BlockingIOError):
+            if not self._broken:
+                return []
+            raise JournalUnavailable("The subscription was closed.") from None
+        except (redis.RedisError, OSError, hiredis.HiredisError) as error:
             self.close()
             raise JournalUnavailable(f"The subscription broke: {error}") from error
-        return heard
+
+    def _replies(self) -> Iterator[Message | Acknowledged]:
+        while (reply := self._reader.gets()) is not False:
+            if isinstance(reply, redis.ResponseError):
+                raise reply
+            if heard := _heard(reply):
+                yield heard
 
     def close(self) -> None:
         with self._sending:
@@ -98,23 +106,22 @@ class Feed:
             self._connection.disconnect()
 
 
-def _heard(reply: Any) -> list[Message | Acknowledged]:
+def _heard(reply: Any) -> Message | Acknowledged | None:
+    """None for what is not ours; the audit finds out if something was."""
     if not isinstance(reply, list) or reply[0] == b"pong":
-        return [Acknowledged(NOTHING)]  # the first is a PONG while nothing is subscribed
+        return Acknowledged(NOTHING)  # the first is a PONG while nothing is subscribed
     kind, channel, *rest = reply
     if kind == b"psubscribe":
-        return [Acknowledged(EVERYTHING)]
+        return Acknowledged(EVERYTHING)
     if kind == b"pmessage":
         kind, (channel, *rest) = b"message", rest
-    subject = subject_of(channel.decode("latin-1"))
+    subject = subject_of(channel)
     if subject is None:
-        return []
+        return None
     if kind == b"subscribe":
-        return [Acknowledged(subject)]
+        return Acknowledged(subject)
     parts = rest[0].split(b" ", 2) if kind == b"message" else []
     if len(parts) != 3:
-        return []
-    previous, id = parts[0].decode("latin-1"), parts[1].decode("latin-1")
-    if not CURSOR.fullmatch(id):
-        return []  # not ours; the audit finds out if something was
-    return [Message(subject, previous, id, parts[2])]
+        return None
+    message = Message(subject, parts[0].decode("latin-1"), parts[1].decode("latin-1"), parts[2])
+    return message if seq_of(message.id) else None

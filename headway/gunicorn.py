@@ -120,14 +120,17 @@ class Loop:
     """What a writer needs of gevent: its turns are a greenlet's."""
 
     def __init__(self) -> None:
-        from headway.writer import Writer
+        from headway.writer import TICK_SECONDS, Writer
 
         self.poll = _epoll()
         self.writer = Writer(self)
         self._event = gevent.event.Event()
         self.wake = self._event.set
-        self._readable = gevent.get_hub().loop.io(self.poll.fileno(), 1)
-        self._readable.start(self.wake)
+        self._readable = False
+        loop = gevent.get_hub().loop
+        self._watchers = loop.io(self.poll.fileno(), 1), loop.timer(TICK_SECONDS, TICK_SECONDS)
+        for watcher, callback in zip(self._watchers, (self._hear, self.wake), strict=True):
+            watcher.start(callback)
         access_log.addFilter(_hold_back)
         atexit.register(end_streams)
         gevent.spawn(self._run)
@@ -135,11 +138,19 @@ class Loop:
     def _run(self) -> None:
         while True:
             try:
-                self._event.wait(self.writer.turn())
+                self._event.wait()
                 self._event.clear()
+                if self._readable:
+                    self._readable = False
+                    self.writer.hear()
+                self.writer.turn()
             except Exception:
                 logger.exception("The writer goes on after an error.")
                 gevent.sleep(ERROR_SECONDS)
+
+    def _hear(self) -> None:
+        self._readable = True
+        self.wake()
 
     def pause(self) -> None:
         gevent.sleep(0)

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+THRONG_SECONDS = 0.001  # messages that follow one another faster wait that long for the next
 HEARD = 1000  # messages kept while a subject is being read; more, and it is read again
 AUDIT_SECONDS = 5.0
 LOOK_SECONDS = 0.9  # between looks at the leases of what runs, and the queues of what waits
@@ -190,7 +191,7 @@ class Hub:
                 logger.info("The link to Redis is down: %s", error)
 
     def _hear_all(self, feed: Feed) -> None:
-        asked = False
+        asked, heard_at = False, 0.0
         while True:
             heard = feed.read(PING_SECONDS)
             if not heard and asked:
@@ -202,6 +203,9 @@ class Hub:
             with self.lock:
                 for message in heard:
                     self._hear(message)
+            before, heard_at = heard_at, time.monotonic()
+            # To wake up costs more than to pass a message on: what comes in a throng is heard together.
+            time.sleep(THRONG_SECONDS if heard_at - before < THRONG_SECONDS else 0)
 
     def _hear(self, message: Message | Acknowledged) -> None:
         topic = self._topics.get(message.subject)
@@ -215,7 +219,8 @@ class Hub:
             del topic.heard[:-HEARD]
         elif message.previous == topic.cursor:
             topic.append(message.id, message.payload)
-            self._wake(topic)
+            for wake in topic.wakers:
+                wake()
         elif not topic.holds(message.id):
             topic.heard.append(message)
             self._refill(topic)

@@ -291,8 +291,8 @@ class Journal:
         with self._reaching():
             for _ in range(SCAN_STEPS):
                 cursor, keys = self._redis.scan(cursor, f"{EVERY_TASK}:state", SCAN_COUNT)
-                names = (name.decode("latin-1") for name in keys if isinstance(name, bytes))
-                subjects = (subject_of(name.removesuffix(":state")) for name in names)
+                names = (name for name in keys if isinstance(name, bytes))
+                subjects = (subject_of(name.removesuffix(b":state")) for name in names)
                 found |= dict.fromkeys(subject for subject in subjects if subject)
                 if not cursor or len(found) >= most:
                     break
@@ -380,7 +380,8 @@ def trouble(error: JournalUnavailable) -> Trouble:
     for kind, causes in _TROUBLES.items():
         if isinstance(cause, causes):
             return kind
-    return "permission" if "user executing the script" in str(cause) else "away"
+    said = str(cause)
+    return "permission" if "NOPERM" in said or "user executing the script" in said else "away"
 
 
 _TROUBLES: dict[Trouble, type[Exception]] = {

@@ -7,10 +7,11 @@ from headway.events import Subject
 
 CURSOR = re.compile(r"([1-9][0-9]{0,14})-([0-9]{1,16})")
 EVERY_TASK = "headway:t:{*}"  # as Redis matches names
+HOT = 8192  # subjects of which a process hears again and again
 WORKERS = "headway:workers"  # the boots of all that have had a task in hand
 EXPIRING = "headway:expiring"  # tasks that must have begun by then, by that moment
 _KINDS = {"task": "t"}
-_TASK = re.compile(r"headway:t:\{([A-Za-z0-9._:-]{1,128})\}")
+_TASK = re.compile(rb"headway:t:\{([A-Za-z0-9._:-]{1,128})\}")
 
 
 def key(subject: Subject) -> str:
@@ -18,11 +19,11 @@ def key(subject: Subject) -> str:
     return f"headway:{_KINDS[subject.kind]}:{{{subject.id}}}"
 
 
-@lru_cache(4096)
-def subject_of(key: str) -> Subject | None:
+@lru_cache(HOT)
+def subject_of(key: bytes) -> Subject | None:
     """Whose it is; None for what is not ours."""
     found = _TASK.fullmatch(key)
-    return Subject("task", found[1]) if found else None
+    return Subject("task", found[1].decode("ascii")) if found else None
 
 
 def tasks_of(boot: str) -> str:
@@ -35,7 +36,7 @@ def line_of(queue: str) -> str:
     return f"headway:q:{{{queue}}}"
 
 
-@lru_cache(1024)  # a few are asked for again and again
+@lru_cache(HOT)
 def seq_of(cursor: str) -> int:
     """The place of an event in its log, from 1; 0 for "0" and for what is no cursor."""
     found = CURSOR.fullmatch(cursor)

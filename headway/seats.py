@@ -53,18 +53,18 @@ class Seat:
     def wake(self) -> None:
         self._stir(self)
 
-    def take(self) -> list[bytes]:
-        """What is due, from memory; the hub's lock is held. Nothing while it must be read first: see `behind`."""
+    def take(self) -> list[bytes] | None:
+        """What is due, from memory; the hub's lock is held. None if it must be read first: see `catch_up`."""
         topic = self.topic
-        if self.over or not topic.ready.is_set():
+        if self.over or topic.cursor is None:
             return []
         if self.placed and self._generation != topic.generation:
             return [self._snapshot(self._torn(topic.gap))]
         if self.cursor is None:
             return [self._snapshot(None)]
-        if self.behind():
-            return []
-        frames = topic.after(seq_of(self.cursor))
+        frames = topic.after(self.cursor)
+        if frames is None:
+            return None
         if self.lags and len(frames) > STALE and not any(f.emitted or f.ends for f in frames):
             return [self._snapshot(None)]
         self.lags = False
@@ -73,13 +73,16 @@ class Seat:
             self._place(frames[-1].id)
             self.wake()
             return [each.data for each in frames]
-        self._place(topic.cursor or "0")
+        self._place(topic.cursor)
         self.over = topic.ended()
         return [each.data for each in frames] + self._flags()
 
     def _flags(self) -> list[bytes]:
         """What the server itself knows of its task and no event says, as far as it is news."""
-        topic, task, now = self.topic, self.topic.subject.id, time.time()
+        topic = self.topic
+        if self._stalled == topic.stalled and self._position == topic.position:
+            return []
+        task, now = topic.subject.id, time.time()
         flags: list[Stalled | Position] = []
         if not self.over and self._stalled != topic.stalled:
             stalled, reason = topic.stalled is not None, topic.stalled
@@ -88,15 +91,6 @@ class Seat:
             flags.append(Position(task=task, at=now, position=topic.position))
         self._stalled, self._position = topic.stalled, topic.position
         return [sse.frame(encode(flag)) for flag in flags]
-
-    def behind(self) -> bool:
-        """Whether what follows the cursor is not held in memory."""
-        topic, cursor = self.topic, self.cursor
-        if not topic.ready.is_set() or self.over or cursor is None:
-            return False
-        if self.placed and self._generation != topic.generation:
-            return False
-        return not topic.holds(cursor)
 
     def catch_up(self, hub: Hub) -> list[bytes]:
         """What follows the cursor, from the journal: one read. Nothing while `waits_until` lies ahead."""

@@ -20,13 +20,11 @@ _LINE_END = re.compile(r"\r\n?|\n")
 
 def frame(data: bytes, *, id: str | None = None, event: str | None = None) -> bytes:
     """One event. `id` and `event` have been checked where they came from; `data` is JSON."""
-    name = f"event: {event}\n" if event else ""
-    cursor = f"id: {id}\n" if id else ""
-    return b"%sdata: %s\n%s\n" % (
-        name.encode("ascii"),
-        _UNSAFE.sub(b" ", data) if b"\n" in data or b"\r" in data else data,
-        cursor.encode("ascii"),
-    )
+    if b"\n" in data or b"\r" in data:
+        data = _UNSAFE.sub(b" ", data)
+    name = b"event: %b\n" % event.encode("ascii") if event else b""
+    cursor = b"id: %b\n" % id.encode("ascii") if id else b""
+    return b"%bdata: %b\n%b\n" % (name, data, cursor)
 
 
 def opening(retry_ms: int, heartbeat_seconds: float) -> bytes:

@@ -1,6 +1,6 @@
 """What viewers in one place are sent: opening, frames, heartbeats, and when it ends.
 
-Whoever drives a stream calls `due()` when it was woken or `seconds()` have passed. Here that is a generator, one
+Whoever drives a stream calls `due()` when it was woken, and when it is `due_at()`. Here that is a generator, one
 thread or greenlet per viewer, for any server; in `writer.py` one writer drives them all.
 """
 
@@ -127,7 +127,7 @@ class Stream:
                 yield data
                 self.writing_since = None
             if not self.over and not self.behind:
-                alarm.wait(min(self.seconds(), self.leaves_at(stay) - time.monotonic()))
+                alarm.wait(min(self.due_at(), self.leaves_at(stay)) - time.monotonic())
 
     def opening(self) -> bytes:
         """Before anything that is due."""
@@ -164,10 +164,10 @@ class Stream:
         for seat in behind:
             self._read += self._caught_up(seat)
 
-    def seconds(self) -> float:
-        """How long `due` need not be called if nobody wakes its driver."""
+    def due_at(self) -> float:
+        """When `due` is to be called if nobody wakes its driver before."""
         at = self._wrote_at + self.settings.heartbeat
-        return max(0.0, min(at, self._try_again_at or at) - time.monotonic())
+        return min(at, self._try_again_at or at)
 
     @property
     def topic(self) -> Topic:
@@ -225,9 +225,12 @@ class Stream:
         with self._hub.lock:
             stirred, self._stirred = self._stirred, {}
             for seat in stirred:
-                parts += seat.take()
-                self._note_end(seat)
-            self.behind |= dict.fromkeys(seat for seat in stirred if seat.behind())
+                taken = seat.take()
+                if taken is None:
+                    self.behind[seat] = None
+                else:
+                    parts += taken
+                    self._note_end(seat)
         return parts
 
     def _caught_up(self, seat: Seat) -> list[bytes]:

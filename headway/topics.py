@@ -7,7 +7,9 @@ lock guards a topic, decides what may be appended.
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 from headway import events, sse, values
 from headway.events import ENDED, Finished, Gap, State, Subject, TaskStatus
@@ -33,7 +35,7 @@ _TURNS: dict[bytes, Phase] = {
 }
 
 
-class Frame(NamedTuple):
+class Frame(Struct, frozen=True, gc=False):
     seq: int
     id: str
     data: bytes
@@ -137,14 +139,16 @@ class Topic:
 
     def holds(self, id: str) -> bool:
         """Whether everything that followed this id is here."""
-        at = seq_of(id) - self.ring[0].seq if self.ring else -1
-        return id in (self.cursor, self.base) or (
-            0 <= at < len(self.ring) and self.ring[at].id == id
-        )
+        return self.after(id) is not None
 
-    def after(self, seq: int) -> list[Frame]:
-        """The frames that follow an event that is held."""
-        return self.ring[seq + 1 - self.ring[0].seq :] if self.ring else []
+    def after(self, id: str) -> list[Frame] | None:
+        """The frames that followed this id; None if they are not all here."""
+        if id == self.cursor:
+            return []
+        if id == self.base:
+            return self.ring[:]
+        at = seq_of(id) - self.ring[0].seq if self.ring else -1
+        return self.ring[at + 1 :] if 0 <= at < len(self.ring) and self.ring[at].id == id else None
 
 
 def frame(subject: Subject, id: str, payload: bytes) -> Frame:

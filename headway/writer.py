@@ -12,6 +12,7 @@ import math
 import random
 import time
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from socket import socket
@@ -25,6 +26,7 @@ from headway.topics import Topic
 logger = logging.getLogger(__name__)
 
 SLICE = 1000  # sends in a row, before others may have their turn
+TICK_SECONDS = 0.25  # within which a stream that is due by the clock is served
 LOOK_SECONDS = 1.0  # between looks at who has been here, or has not read, for too long
 UNREAD = 16  # pieces of what a viewer has sent unasked that are taken at its end
 GONE = 0x2000  # EPOLLRDHUP; that it hung up, or has failed, is told in any case
@@ -40,12 +42,12 @@ class Poll(Protocol):
 
 
 class Loop(Protocol):
-    """Who calls `Writer.turn`, and when: what happens between two turns is for it to know."""
+    """Who calls `Writer.turn`, soon after each `wake` and every TICK_SECONDS, and `hear` when the poll is readable."""
 
     poll: Poll
 
     def wake(self) -> None:
-        """Have a turn soon; called from anywhere, often."""
+        """Have a turn soon; called from anywhere in its thread."""
 
     def pause(self) -> None:
         """Let others have their turn, in the middle of ours."""
@@ -60,7 +62,7 @@ class Writer:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._connections: dict[int, Connection] = {}
-        self._news: dict[Audience, None] = {}
+        self._news: OrderedDict[Audience, None] = OrderedDict()  # whose first is soon found
         self._leaders: dict[tuple[Topic, bool], Audience] = {}  # whom others join
         # Weak: who has left is not kept until its alarm rings.
         self._alarms: list[tuple[float, int, weakref.ref[Audience]]] = []
@@ -82,30 +84,37 @@ class Writer:
 
     def stir(self, audience: Audience) -> None:
         """There is news for it."""
+        if not self._news:
+            self._loop.wake()
         self._news[audience] = None
-        self._loop.wake()
 
-    def turn(self) -> float:
-        """Do all that is to be done now. Says how many seconds there will be nothing, if nobody wakes it."""
-        self._hear_sockets()
+    def hear(self) -> None:
+        """Its poll has something to say: who has gone, and who takes more."""
+        writable = []
+        for fd, events in self._loop.poll.poll(0):
+            connection = self._connections.get(fd)
+            if connection is None:
+                continue
+            if events & ~WRITABLE:
+                self._drop(connection)
+            else:
+                writable.append(connection)
+        for connection in writable:
+            self._unblock(connection)
+
+    def turn(self) -> None:
+        """Do all that is to be done now."""
+        now = time.monotonic()
+        self._ring(now)
+        if now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            self._look(now)
         for served in itertools.count(1):
             if not self._news:
                 break
             self._serve(next(iter(self._news)))
             if served % SLICE == 0:
                 self._loop.pause()
-        now = time.monotonic()
-        while self._alarms and self._alarms[0][0] <= now:
-            at, _, reference = heapq.heappop(self._alarms)
-            audience = reference()
-            if audience and at == audience.alarm_at:
-                audience.alarm_at = math.inf
-                self._serve(audience)
-        if now >= self._look_at:
-            self._look_at = now + LOOK_SECONDS
-            self._look(now)
-        next_at = min(self._look_at, self._alarms[0][0]) if self._alarms else self._look_at
-        return 0.0 if self._news else max(0.0, next_at - time.monotonic())
 
     def end(self) -> None:
         """Say goodbye to everybody. They come back spread over a time in which they can be served."""
@@ -233,26 +242,22 @@ class Writer:
         if self._leaders.get((topic, audience.chunked)) is audience:
             del self._leaders[topic, audience.chunked]
 
+    def _ring(self, now: float) -> None:
+        """Alarms whose time has come are news."""
+        while self._alarms and self._alarms[0][0] <= now:
+            at, _, reference = heapq.heappop(self._alarms)
+            audience = reference()
+            if audience and at == audience.alarm_at:
+                audience.alarm_at = math.inf
+                self._news[audience] = None
+
     def _set_alarm(self, audience: Audience) -> None:
-        at = time.monotonic() + audience.stream.seconds()
+        at = audience.stream.due_at()
         if at < audience.alarm_at:
             audience.alarm_at = at
             heapq.heappush(self._alarms, (at, next(self._number), weakref.ref(audience)))
 
     # -- ends ------------------------------------------------------------------------------------------------
-
-    def _hear_sockets(self) -> None:
-        writable = []
-        for fd, events in self._loop.poll.poll(0):
-            connection = self._connections.get(fd)
-            if connection is None:
-                continue
-            if events & ~WRITABLE:
-                self._drop(connection)
-            else:
-                writable.append(connection)
-        for connection in writable:
-            self._unblock(connection)
 
     def _look(self, now: float) -> None:
         for connection in list(self._connections.values()):

@@ -71,8 +71,9 @@ class Viewer:
             self.gaps += self.generation != topic.generation
             self.cursor, self.generation = topic.cursor, topic.generation
             return
-        assert topic.holds(self.cursor), "it fell out of the ring"
-        for frame in topic.after(seq_of(self.cursor)) if self.cursor != topic.cursor else []:
+        frames = topic.after(self.cursor)
+        assert frames is not None, "it fell out of the ring"
+        for frame in frames:
             assert frame.seq == seq_of(self.cursor) + 1, "an id is missing"
             self.cursor = frame.id
             self.frames.append(frame)

@@ -154,7 +154,7 @@ class Scene:
 
     def _has_to_take(self) -> bool:
         stream = self._stream
-        return stream is not None and (self._alarm.is_set() or not stream.seconds())
+        return stream is not None and (self._alarm.is_set() or stream.due_at() <= self._clock.now)
 
     def _message_came(self) -> bool:
         arrived = self._wire.arrived if self._wire else []

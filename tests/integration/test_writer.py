@@ -43,6 +43,7 @@ class Loop:
 
     def turn(self) -> None:
         with self.hub.lock:  # the hub has threads here, and news would come in the middle
+            self.writer.hear()
             self.writer.turn()
         while self._work:
             self._work.pop()()

@@ -75,6 +75,7 @@ ARROWS = {
 #: The module (or modules, of one thing) that may import each of these.
 DOORS = {
     "redis": "feed journal pools",
+    "hiredis": "feed",
     "flask": "flask",
     "werkzeug": "flask",
     "gevent": "gunicorn",
