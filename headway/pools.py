@@ -1,6 +1,6 @@
 """Connections to whatever a URL names: one Redis, or whichever Sentinel says is the master now."""
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import redis
@@ -22,7 +22,19 @@ _ANONYMOUS: dict[str, Any] = (
 )
 
 
-def connect(url: str, *, connections: int, timeout: float) -> redis.BlockingConnectionPool:
+class Pool(redis.BlockingConnectionPool):
+    """Whoever finds none free waits for one."""
+
+    def disconnect(self, inuse_connections: bool = True) -> None:
+        """Of all, or of the idle ones alone: redis-py before 7.0 cannot do that, and its Sentinel asks for it."""
+        if inuse_connections:
+            super().disconnect()
+        else:
+            for connection in filter(None, list(self.pool.queue)):
+                connection.disconnect()
+
+
+def connect(url: str, *, connections: int, timeout: float) -> Pool:
     """A pool that connects when it is first used, gives up after `timeout` seconds, and retries nothing.
 
     Raises ValueError for what is no URL of a Redis.
@@ -37,12 +49,10 @@ def connect(url: str, *, connections: int, timeout: float) -> redis.BlockingConn
     bounds: dict[str, Any] = {"max_connections": connections, "timeout": timeout * 4}
     if urlsplit(url).scheme == SENTINEL:
         return _guarded(url, options, bounds)
-    return redis.BlockingConnectionPool.from_url(url, **options, **bounds)
+    return Pool.from_url(url, **options, **bounds)
 
 
-def _guarded(
-    url: str, options: dict[str, Any], bounds: dict[str, Any]
-) -> redis.BlockingConnectionPool:
+def _guarded(url: str, options: dict[str, Any], bounds: dict[str, Any]) -> Pool:
     """redis+sentinel://<user>:<password>@<host>:<port>,<host>:<port>/<master>/<database>?<options>"""
     parts = urlsplit(url)
     who, at, hosts = parts.netloc.rpartition("@")
@@ -57,7 +67,7 @@ def _guarded(
     del said["host"]
     login = {name: said.pop(f"sentinel_{name}", None) for name in ("username", "password")}
     sentinels = [_address(host) for host in hosts.split(",")]
-    pool: redis.BlockingConnectionPool = _untyped.BlockingConnectionPool(
+    pool: Pool = cast(Any, Pool)(
         connection_class=sentinel.SentinelManagedConnection, **said, **options, **bounds
     )
     pool.connection_kwargs["connection_pool"] = _untyped.sentinel.SentinelConnectionPoolProxy(
