@@ -177,6 +177,22 @@ def test_a_replica_is_an_outage_for_writers_and_none_for_readers(own_redis: OwnR
     assert_unavailable_until(journal, producer, lambda: server.cli("REPLICAOF", "NO", "ONE"))
 
 
+def test_a_replica_is_turned_away_from(own_redis: OwnRedis) -> None:
+    """Its name may lead to the new primary by now, and it would keep the connection open forever."""
+    server = own_redis()
+    journal = Journal(server.url, timeout=5)
+    producer = Producer(journal, execution("one"))
+    producer.say(started())
+    before = journal.run([("CLIENT", "ID")])
+    assert journal.run([("CLIENT", "ID")]) == before  # else this test proves nothing
+    server.cli("REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(JournalUnavailable, match="read only replica"):
+        producer.say(said("a"))
+    server.cli("REPLICAOF", "NO", "ONE")
+    assert producer.send() == ["OK"]
+    assert journal.run([("CLIENT", "ID")]) != before
+
+
 def test_a_redis_that_is_loading_is_an_outage(own_redis: OwnRedis) -> None:
     if not is_7(own_redis()):
         pytest.skip("this server cannot be made to load slowly")
