@@ -16,7 +16,7 @@ from headway.backlog import Outbox
 from headway.errors import JournalUnavailable
 from headway.events import Error, Finished, Subject, Supervisor
 from headway.greenlets import start_native_thread
-from headway.journal import Journal
+from headway.journal import Journal, Letter
 from headway.keys import EXPIRING, WORKERS, key, tasks_of
 
 logger = logging.getLogger(__name__)
@@ -190,14 +190,14 @@ class Reaper:
         _, holder = self._journal.run([claim, ("GET", REAPER)])
         if _text(holder) != self._me:
             return False
-        self._journal.run([("EXPIRE", REAPER, REAPER_SECONDS)])
         if (incarnation := self._journal.incarnation()) != self._redis:
             self._silent.clear()
             self._redis = incarnation
         return True
 
     def _observe(self) -> None:
-        (boots,) = self._journal.run([("SMEMBERS", WORKERS)])
+        renewal = ("EXPIRE", REAPER, REAPER_SECONDS)
+        _, boots = self._journal.run([renewal, ("SMEMBERS", WORKERS)])
         workers = sorted(map(_text, boots))
         alive = self._journal.run([("EXISTS", _lease(boot)) for boot in workers])
         now = time.monotonic()
@@ -214,14 +214,16 @@ class Reaper:
         states = self._journal.run(
             [("HMGET", f"{key(Subject('task', task))}:state", *names) for task in tasks]
         )
-        over = []
+        over, verdicts = [], []
         for task, (where, retries, late, status) in zip(tasks, states, strict=True):
             runs = _text(where) == boot and status == b'"running"'
             if runs and late != b"1":
                 source = Supervisor(task=task, retries=int(retries), boot=boot)
-                self._say(source, Finished(task=task, at=time.time(), status="lost", error=LOST))
+                lost = Finished(task=task, at=time.time(), status="lost", error=LOST)
+                verdicts.append(_letter(source, lost))
             if not runs or late != b"1":
                 over.append(task)
+        self._journal.write(verdicts)
         if over:
             self._journal.run([("SREM", tasks_of(boot), *over)])
         if len(over) == len(tasks):
@@ -231,17 +233,21 @@ class Reaper:
         until = time.time() - EXPIRED_SECONDS
         asked = ("ZRANGEBYSCORE", EXPIRING, "-inf", until, "LIMIT", 0, EXPIRED_AT_ONCE)
         (due,) = self._journal.run([asked])
+        verdicts = []
         for task in map(_text, due):
-            # Refused if it has begun.
-            source = Supervisor(task=task, retries=-1, boot="")
-            self._say(source, Finished(task=task, at=time.time(), status="expired"))
+            source = Supervisor(task=task, retries=-1, boot="")  # refused if it has begun
+            expired = Finished(task=task, at=time.time(), status="expired")
+            verdicts.append(_letter(source, expired))
         if due:
+            self._journal.write(verdicts)
             self._journal.run([("ZREM", EXPIRING, *due)])
 
-    def _say(self, source: Supervisor, event: Finished) -> None:
-        outbox = Outbox(source)
-        outbox.put(event)
-        self._journal.write(outbox.letters())
+
+def _letter(source: Supervisor, event: Finished) -> Letter:
+    outbox = Outbox(source)
+    outbox.put(event)
+    (letter,) = outbox.letters()
+    return letter
 
 
 def _text(reply: object) -> str:

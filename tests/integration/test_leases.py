@@ -182,6 +182,24 @@ def test_what_a_dead_worker_had_in_hand_is_lost_once_nobody_can_doubt_it(
     assert not client.exists(TASKS, WORKERS)
 
 
+def test_all_that_a_dead_worker_had_in_hand_is_said_at_once(
+    journal: Journal,
+    client: redis.Redis,
+    redis_url: str,
+    runs: Callable[..., Producer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tasks = [f"t{n}" for n in range(20)]
+    for task in tasks:
+        runs(task)
+    orphan(client, *tasks)
+    written, write = [], journal.write
+    monkeypatch.setattr(journal, "write", lambda letters: written.append(letters) or write(letters))
+    reap_for(Reaper(journal, 0), 0.1)
+    assert {state(redis_url, task).status for task in tasks} == {"lost"}
+    assert len([letters for letters in written if letters]) == 1
+
+
 def test_what_is_acknowledged_late_is_never_lost(
     journal: Journal, client: redis.Redis, redis_url: str, runs: Callable[..., Producer]
 ) -> None:
@@ -248,6 +266,9 @@ def test_one_reaps_at_a_time(
     orphan(client, "t")
     one, other = Reaper(journal, 3600), Reaper(journal, LOST_AFTER)
     one.reap()
+    client.expire(leases.REAPER, 1)
+    one.reap()
+    assert client.ttl(leases.REAPER) > 1  # for as long as it comes back
     reap_for(other, 4 * LOST_AFTER)
     assert state(redis_url).status == "running"
     client.delete(leases.REAPER)  # it has died
