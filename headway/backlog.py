@@ -85,9 +85,8 @@ class Outbox:
         self.empty.clear()
         tick = self._tick_of(event)
         if isinstance(event, StageReported):
-            self._unsent.pop(
-                event.stage.key, None
-            )  # newest wins, and a transition says all a tick did
+            # The newest wins, and a transition says all a tick did.
+            self._unsent.pop(event.stage.key, None)
         elif tick is not None:
             self._unsent.pop(tick, None)
         self._unsent[next(_unique) if tick is None else tick] = event

@@ -32,9 +32,9 @@ def install(app: Celery, **settings: Any) -> None:
 def cancel(task: str) -> None:
     """Have Celery stop the task. Give it to `Headway(app, cancel=headway.celery.cancel)`.
 
-    One that has not begun is cancelled at once. For one that runs, its worker says so when it has stopped;
-    in the threads and solo pools nothing can stop it, and it runs on. Raises what Celery raises when the
-    broker cannot be reached.
+    One that has not begun is `cancelled` at once. One that runs is `cancelling` at once, until its worker says that
+    it has stopped; in the threads and solo pools nothing can stop it, and it runs on. Raises what Celery raises
+    when the broker cannot be reached.
     """
     if _installed is None:
         raise ConfigurationError(

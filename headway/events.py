@@ -10,9 +10,8 @@ from msgspec.structs import replace
 
 WIRE_VERSION = 1  # of snapshots; a new field does not raise it, a changed meaning does
 
-SUBJECT_ID = re.compile(
-    r"[A-Za-z0-9._:-]{1,128}"
-)  # no braces or slashes: ids stand in Redis keys, URLs and cursors
+# No braces or slashes: ids stand in Redis keys, URLs and cursors.
+SUBJECT_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 TaskStatus = Literal[
     "queued",
@@ -70,9 +69,8 @@ class State(Struct, frozen=True, kw_only=True):
     stalled: bool = False
     cancelling: bool = False  # somebody has asked for its end
     position: int | None = None  # among what waits in its queue: 1 is the next to run
-    confirmed: bool = (
-        False  # False while no journal exists: nobody but the asker says there is such a task
-    )
+    # False while no journal exists: nobody but the asker says there is such a task.
+    confirmed: bool = False
     attempt: int = 0
     progress: float | None = None  # 0 to 1
     remaining: float | None = None  # seconds, reckoned at updated_at
@@ -90,13 +88,8 @@ class State(Struct, frozen=True, kw_only=True):
     finished_at: float | None = None
 
 
-FACTS = (
-    "name",
-    "title",
-    "workflow",
-    "queued_at",
-    "due_at",
-)  # told by the sender; a new attempt keeps them
+# Told by the sender; a new attempt keeps them.
+FACTS = ("name", "title", "workflow", "queued_at", "due_at")
 
 
 class _Event(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -114,9 +107,8 @@ class Queued(_Event, frozen=True, kw_only=True, tag="queued"):
 class Started(_Event, frozen=True, kw_only=True, tag="started"):
     """An attempt begins, or (with `gap`) its producer lost events and says its whole state anew."""
 
-    attempt: int = (
-        0  # numbered by the journal, which writes it in here: keep it before any free text
-    )
+    # Numbered by the journal, which writes it in here: keep it before any free text.
+    attempt: int = 0
     name: str | None = None
     title: str | None = None
     workflow: str | None = None
@@ -220,9 +212,8 @@ class Execution(Struct, frozen=True, kw_only=True, eq=False):
     retries: int  # how often it was sent again under its id; a redelivery has the same number again
     boot: str  # of the worker; "" where there is none
     began: float  # time.monotonic() of the process it runs in
-    late: bool = (
-        False  # its message is acknowledged only when it has ended: until then it may be run again
-    )
+    # Its message is acknowledged only when it has ended: until then it may be run again.
+    late: bool = False
     owner: str | None = None  # for access only; never part of a state or an event
     queue: str | None = None  # it came out of
     pid: int = 0  # of the process it runs in, if that is a child of the worker
@@ -238,9 +229,8 @@ class Supervisor(Struct, frozen=True, kw_only=True, eq=False):
     retries: int
     boot: str
     queue: str | None = None  # the task may still stand in it
-    pid: int = (
-        0  # of the child that ran it, if that is known: one worker may have two executions in hand
-    )
+    # Of the child that ran it, if that is known: one worker may have two executions in hand.
+    pid: int = 0
 
 
 class Sender(Struct, frozen=True, kw_only=True, eq=False):
@@ -325,11 +315,8 @@ def fold(state: State, event: Event) -> State:
             if event.status == "succeeded":
                 now["progress"] = 1.0
     if state.status == "lost" and isinstance(event, _SIGNS_OF_LIFE):
-        now |= {
-            "status": "running",
-            "finished_at": None,
-            "error": None,
-        } | now  # withdrawn: it was only cut off
+        # Withdrawn: it was only cut off.
+        now = {"status": "running", "finished_at": None, "error": None} | now
     state = replace(state, **now)
     return settle(state) if isinstance(event, Retrying | Finished) else state
 

@@ -50,9 +50,8 @@ READ_COUNT = 256  # entries of a log read at once
 PINGS = 5  # of which the fastest counts: the others have waited for this machine
 SCAN_COUNT = 1000  # keys looked at in one step
 SCAN_STEPS = 10_000  # and then it is enough: the keyspace may be somebody else's
-OVERTAKEN_SECONDS = (
-    300  # what was sent so long before one that begins does not stand in line any more
-)
+# What was sent so long before one that begins does not stand in line any more.
+OVERTAKEN_SECONDS = 300
 READ_BATCH = 100  # subjects read in one transaction: Redis serves nobody else meanwhile
 
 _LUA = resources.files("headway").joinpath("journal.lua").read_text("utf-8")
@@ -189,9 +188,8 @@ class Journal:
                 sent_at = msgspec.json.encode(event.at)
                 operation = ["queue", owner or "", sent_at, queue or "", letter.payload]
             case Supervisor() if isinstance(event, Cancelling):
-                seconds = [
-                    keep.queued
-                ] * 2  # it may have to wait for its turn, or its time, to be told
+                # It may have to wait for its turn, or its time, to be told.
+                seconds = [keep.queued] * 2
                 operation = ["cancelling", letter.payload]
             case Supervisor(retries=retries, boot=boot, pid=pid):
                 verdict = f"{type(event).__name__} {status} {retries} {boot} {pid}"

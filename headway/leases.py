@@ -171,7 +171,7 @@ class Reaper:
         self._journal = journal
         self._lost_after = lost_after
         self._me = uuid.uuid4().hex
-        self._redis = ""  # the incarnation that was observed
+        self._incarnation = ""  # of the Redis that was observed
         self._silent: dict[str, float] = {}  # workers, and since when
 
     def reap(self) -> None:
@@ -190,9 +190,9 @@ class Reaper:
         _, holder = self._journal.run([claim, ("GET", REAPER)])
         if _text(holder) != self._me:
             return False
-        if (incarnation := self._journal.incarnation()) != self._redis:
+        if (incarnation := self._journal.incarnation()) != self._incarnation:
             self._silent.clear()
-            self._redis = incarnation
+            self._incarnation = incarnation
         return True
 
     def _observe(self) -> None:

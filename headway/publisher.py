@@ -71,7 +71,7 @@ class Flusher:
         self._lessons: deque[State] = deque(maxlen=100)
         self._kept: dict[Outbox, float] = {}  # what has ended, and until when it is kept
         self._checked_at = 0.0
-        self._redis: str | None = None  # the incarnation that has confirmed it all
+        self._incarnation: str | None = None  # of the Redis that has confirmed it all
 
     def put(self, event: Event, source: Source) -> None:
         with self._lock:
@@ -186,14 +186,14 @@ class Flusher:
         now = time.monotonic()
         if now - self._checked_at < CHECK_SECONDS or not (self._outboxes or self._kept):
             return
-        before, self._redis = self._redis, self._journal.incarnation()
+        before, self._incarnation = self._incarnation, self._journal.incarnation()
         self._checked_at = now
         if before is None:
             return  # it has only just confirmed all that
         with self._lock:
             for outbox in [box for box, until in self._kept.items() if until < now]:
                 del self._kept[outbox]
-            if self._redis != before:
+            if self._incarnation != before:
                 self._outboxes |= {box.source: box for box in self._kept}
             for outbox in self._outboxes.values():
                 outbox.doubt()

@@ -22,9 +22,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     keep_running: int = 24 * 3600  # seconds a silent running task's journal is kept
     keep_finished: int = 24 * 3600  # seconds a finished task's state is kept
     keep_log: int = 3600  # seconds a finished task's events are kept
-    keep_queued: int = (
-        7 * 24 * 3600
-    )  # seconds a task is remembered after it was due, if it never starts
+    keep_queued: int = 7 * 24 * 3600  # seconds one that never starts is kept after it was due
     log_entries: int = 1000  # events kept per task
     log_bytes: int = 2 * 1024 * 1024  # bytes of events kept per task
     lost_after: float = 60.0  # seconds a worker must be silent before its tasks are said to be lost
@@ -42,25 +40,21 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 class TaskSettings(Settings, frozen=True, kw_only=True):
     tasks: tuple[str, ...] = ()  # names (globs) of tasks to track besides those marked with @staged
-    strict: bool = (
-        False  # raise InvalidReport into the task, instead of mending the report and logging it
-    )
+    # Raise InvalidReport into the task, instead of mending the report and logging it.
+    strict: bool = False
     show_errors: bool = False  # let viewers read the text of any exception, not only of Failure
     page: str = ""  # the address of a task's page, with {task} for its id: monitors such as Flower link to it
 
 
 class WebSettings(Settings, frozen=True, kw_only=True):
-    allow_anonymous: bool = (
-        False  # let anybody who knows a task's id watch it through the blueprint's own routes
-    )
+    # Let anybody who knows a task's id watch it through the blueprint's own routes.
+    allow_anonymous: bool = False
     heartbeat: float = 15.0  # seconds between signs of life on a quiet stream; below a third of a proxy's idle limit
     idle: float = 300.0  # seconds without an event after which a stream is closed (its viewer returns by cursor)
-    lifetime: float = (
-        3600.0  # seconds, give or take a tenth, after which any stream is closed likewise
-    )
-    most_viewers: int = (
-        20_000  # streams a process has open at once; more are asked to come back later
-    )
+    # Seconds, give or take a tenth, after which any stream is closed likewise.
+    lifetime: float = 3600.0
+    # Streams a process has open at once; more are asked to come back later.
+    most_viewers: int = 20_000
     write_deadline: float = 20.0  # seconds a viewer may leave what was sent to it unread
 
 

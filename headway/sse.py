@@ -9,9 +9,8 @@ import codecs
 import re
 from typing import NamedTuple
 
-MOST = (
-    2**20
-)  # characters of one line or event: a server that never ends one must not fill the memory
+# Characters of one line or event: a server that never ends one must not fill the memory.
+MOST = 2**20
 HEARTBEAT = b":\n"
 
 _UNSAFE = re.compile(rb"[\r\n]+")

@@ -46,9 +46,8 @@ MAX_DIGITS = 4_000  # CPython refuses to write out longer integers
 SAFE_INTEGER = 2**53  # beyond it a browser's number changes value
 
 EMIT_NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-RESERVED = frozenset(
-    {"message", "error", "open"}
-)  # EventSource sends events of its own by these names
+# EventSource sends events of its own by these names.
+RESERVED = frozenset({"message", "error", "open"})
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")

@@ -168,7 +168,7 @@ def test_an_end_that_a_failover_lost_is_said_again(
         published.flusher.end(source)
         wait_until(lambda: state(journal).status == "succeeded", what="the end")
         after = log(journal)
-        wait_until(lambda: published.flusher._redis, what="a look at who answers")
+        wait_until(lambda: published.flusher._incarnation, what="a look at who answers")
         past.restore()
         client.delete("headway:t:{sent}:state")
         assert state(journal).status == "running"
