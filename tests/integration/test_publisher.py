@@ -12,7 +12,7 @@ from celery import Celery
 from celery.exceptions import Ignore
 
 from headway import events, publisher, staged
-from headway.backlog import PATIENCE
+from headway.backlog import PATIENCE, RING_ENDED
 from headway.events import Emitted, Event, Execution, Source, Subject
 from headway.journal import Answer, Journal, Letter
 from headway.lifecycle import Lifecycle
@@ -178,6 +178,24 @@ def test_an_end_that_a_failover_lost_is_said_again(
         assert log(journal) == after
         wait_until(lambda: journal.lasts([Subject("task", "sent")]) != [None], what="the other")
         assert not client.exists("headway:q:{docs}")  # that it waits there is not said again
+
+
+def test_of_what_has_ended_no_more_is_kept_than_a_moment_may_lose(
+    journal: Journal, published: Publisher, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "CHECK_SECONDS", 0.1)
+    source = execution("n")
+    report(published, source, started(), *(said(str(i)) for i in range(RING_ENDED)), finished())
+    published.flusher.end(source)
+    wait_until(lambda: published.flusher._kept, what="all of it in the log")
+    wait_until(lambda: published.flusher._incarnation, what="a look at who answers")
+    client.flushall()
+    monkeypatch.setattr(Journal, "incarnation", lambda _: "one that has nothing")
+    wait_until(lambda: len(log(journal)) > 1, what="the task again")
+    begun, ended = told(journal)
+    assert isinstance(begun, events.Started)
+    assert begun.gap is True
+    assert isinstance(ended, events.Finished)
 
 
 def test_what_has_ended_is_not_kept_for_ever(

@@ -4,7 +4,7 @@ import redis
 
 from headway import events, queues
 from headway.events import Subject
-from headway.journal import OVERTAKEN_SECONDS, Journal
+from headway.journal import OVERTAKEN_SECONDS, Journal, Retention
 from headway.keys import line_of
 from tests.hubs import MakeHub, Viewer
 from tests.processes import wait_until
@@ -34,6 +34,13 @@ def test_it_stands_where_it_was_sent_and_moves_up_as_others_begin(journal: Journ
     assert places(journal, "a", "b", "c", "x") == [1, 2, 3, 1]
     begin(journal, "a", 1000)
     assert places(journal, "a", "b", "c", "x") == [None, 1, 2, 1]
+
+
+def test_a_line_that_nobody_joins_any_more_is_forgotten(
+    journal: Journal, client: redis.Redis
+) -> None:
+    send(journal, "a", 1000)
+    assert 0 < client.ttl(line_of("docs")) <= Retention().queued
 
 
 def test_what_ends_without_having_begun_makes_room(journal: Journal) -> None:
