@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from headway import events
-from headway.journal import Journal
+from headway.journal import Journal, Letter, Retention
 from headway.keys import key
 from tests.producers import (
     TASK,
@@ -164,3 +164,32 @@ def test_the_main_process_ends_a_task_that_redis_has_never_heard_of(journal: Jou
     assert Producer(journal, supervisor()).say(finished("failed")) == ["OK"]
     assert state(journal).status == "failed"
     assert Producer(journal, execution("one")).say(started()) == ["TERMINAL"]
+
+
+# -- who asks for an end ---------------------------------------------------------------------------------------
+
+
+def asked() -> Letter:
+    return letter(supervisor(retries=-1, boot=""), 1, events.Cancelling(task="t", at=4))
+
+
+def test_an_end_is_asked_for_once_and_in_time(journal: Journal) -> None:
+    assert journal.write([asked()]) == [("UNKNOWN", "")]
+    assert journal.lasts([TASK]) == [None]
+    producer = Producer(journal, execution("one"))
+    producer.say(started())
+    assert [answer for answer, _ in journal.write([asked(), asked()])] == ["OK", "DUP"]
+    assert state(journal).cancelling
+    assert producer.say(finished()) == ["OK"]
+    assert not state(journal).cancelling
+    assert [answer for answer, _ in journal.write([asked()])] == ["TERMINAL"]
+    assert state(journal) == fold(told(journal))
+
+
+def test_what_waits_is_not_kept_for_less_because_somebody_asked_for_its_end(
+    journal: Journal, client: redis.Redis
+) -> None:
+    Producer(journal, events.Sender(task="t")).say(queued())
+    journal.write([asked()])
+    assert client.ttl(f"{key(TASK)}:state") > Retention().running
+    assert client.ttl(f"{key(TASK)}:log") > Retention().running
