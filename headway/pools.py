@@ -68,7 +68,7 @@ def _guarded(url: str, options: dict[str, Any], bounds: dict[str, Any]) -> Pool:
     login = {name: said.pop(f"sentinel_{name}", None) for name in ("username", "password")}
     sentinels = [_address(host) for host in hosts.split(",")]
     pool: Pool = cast(Any, Pool)(
-        connection_class=sentinel.SentinelManagedConnection, **said, **options, **bounds
+        connection_class=sentinel.SentinelManagedConnection, **options | bounds | said
     )
     pool.connection_kwargs["connection_pool"] = _untyped.sentinel.SentinelConnectionPoolProxy(
         connection_pool=pool,
