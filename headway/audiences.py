@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from socket import socket
 
 from headway.streams import Stay, Stream
@@ -36,24 +37,21 @@ class Audience:
         "chunked",
         "connections",
         "greeting",
+        "leads",
         "reading",
-        "stir",
         "stream",
     )
 
     def __init__(self, stream: Stream, chunked: bool, stir: Callable[["Audience"], None]) -> None:
         self.stream = stream
         self.chunked = chunked
-        self.stir = stir
         self.connections: dict[Connection, None] = {}
         self.greeting = b""  # goes before everything
         self.alarm_at = math.inf
         self.blocked = False  # it has one viewer, who must take what was sent first
         self.reading = False  # what follows its place: nobody else may touch the stream
-        stream.wake = self.wake
-
-    def wake(self) -> None:
-        self.stir(self)
+        self.leads = False  # others who come to its place join it
+        stream.wake = partial(stir, self)
 
     def take(self, connection: Connection) -> None:
         self.connections[connection] = None
@@ -63,6 +61,8 @@ class Audience:
         """What is to be sent to all of them now, as it goes over the wire."""
         data = self.stream.due()
         framed = self.ending(data) if self.stream.over else self.framed(data)
+        if not self.greeting:
+            return framed
         greeting, self.greeting = self.greeting, b""
         return greeting + framed
 

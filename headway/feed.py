@@ -6,15 +6,16 @@ from typing import Any, NamedTuple
 
 import hiredis
 import redis
+from msgspec import Struct
 
 from headway.errors import JournalUnavailable
 from headway.events import Subject
-from headway.keys import EVERY_TASK, key, seq_of, subject_of
+from headway.keys import CURSOR, EVERY_TASK, key, subject_of
 
 READ_SIZE = 65536
 
 
-class Message(NamedTuple):
+class Message(Struct, frozen=True, gc=False):
     """An event as it was published."""
 
     subject: Subject
@@ -108,20 +109,21 @@ class Feed:
 
 def _heard(reply: Any) -> Message | Acknowledged | None:
     """None for what is not ours; the audit finds out if something was."""
-    if not isinstance(reply, list) or reply[0] == b"pong":
-        return Acknowledged(NOTHING)  # the first is a PONG while nothing is subscribed
-    kind, channel, *rest = reply
+    if not isinstance(reply, list):
+        return Acknowledged(NOTHING)  # a PONG while nothing is subscribed
+    kind, channel, said = reply[0], reply[-2], reply[-1]
+    if kind in (b"message", b"pmessage"):
+        return _message(subject_of(channel), said)
+    if kind == b"subscribe" and (subject := subject_of(channel)):
+        return Acknowledged(subject)
     if kind == b"psubscribe":
         return Acknowledged(EVERYTHING)
-    if kind == b"pmessage":
-        kind, (channel, *rest) = b"message", rest
-    subject = subject_of(channel)
-    if subject is None:
+    return Acknowledged(NOTHING) if kind == b"pong" else None
+
+
+def _message(subject: Subject | None, said: bytes) -> Message | None:
+    parts = said.split(b" ", 2)
+    if subject is None or len(parts) != 3:
         return None
-    if kind == b"subscribe":
-        return Acknowledged(subject)
-    parts = rest[0].split(b" ", 2) if kind == b"message" else []
-    if len(parts) != 3:
-        return None
-    message = Message(subject, parts[0].decode("latin-1"), parts[1].decode("latin-1"), parts[2])
-    return message if seq_of(message.id) else None
+    previous, id = parts[0].decode("latin-1"), parts[1].decode("latin-1")
+    return Message(subject, previous, id, parts[2]) if CURSOR.fullmatch(id) else None

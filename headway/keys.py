@@ -7,7 +7,6 @@ from headway.events import Subject
 
 CURSOR = re.compile(r"([1-9][0-9]{0,14})-([0-9]{1,16})")
 EVERY_TASK = "headway:t:{*}"  # as Redis matches names
-HOT = 8192  # subjects of which a process hears again and again
 WORKERS = "headway:workers"  # the boots of all that have had a task in hand
 EXPIRING = "headway:expiring"  # tasks that must have begun by then, by that moment
 _KINDS = {"task": "t"}
@@ -19,7 +18,7 @@ def key(subject: Subject) -> str:
     return f"headway:{_KINDS[subject.kind]}:{{{subject.id}}}"
 
 
-@lru_cache(HOT)
+@lru_cache(8192)
 def subject_of(key: bytes) -> Subject | None:
     """Whose it is; None for what is not ours."""
     found = _TASK.fullmatch(key)
@@ -36,7 +35,7 @@ def line_of(queue: str) -> str:
     return f"headway:q:{{{queue}}}"
 
 
-@lru_cache(HOT)
+@lru_cache(1024)  # a few are asked for again and again
 def seq_of(cursor: str) -> int:
     """The place of an event in its log, from 1; 0 for "0" and for what is no cursor."""
     found = CURSOR.fullmatch(cursor)

@@ -6,6 +6,7 @@ is served from the journal; one whose cursor is in nobody's history gets a snaps
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -47,11 +48,8 @@ class Seat:
         self.lags = False  # its viewer was slow, and needs no ticks that newer ones have overtaken
         self.waits_until: float | None = None  # its cursor is ahead of the log
         self._generation = 0
-        self._stir = stir
+        self.wake = partial(stir, self)  # there is news for it
         self.topic = hub.attach(subject, self.wake)
-
-    def wake(self) -> None:
-        self._stir(self)
 
     def take(self) -> list[bytes] | None:
         """What is due, from memory; the hub's lock is held. None if it must be read first: see `catch_up`."""

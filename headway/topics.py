@@ -36,11 +36,13 @@ _TURNS: dict[bytes, Phase] = {
 
 
 class Frame(Struct, frozen=True, gc=False):
-    seq: int
+    """An event as its viewers get it."""
+
     id: str
     data: bytes
     ends: bool
     emitted: bool  # it is in no state
+    phase: Phase | None  # that its task enters with it
 
 
 class Topic:
@@ -107,8 +109,8 @@ class Topic:
             self.base = self.ring[-RING - 1].id
             del self.ring[:-RING]
         self._unfolded.append(payload)
-        if phase := _TURNS.get(payload[: payload.find(b",")]):
-            self._turn(phase)
+        if last.phase:
+            self._turn(last.phase)
         if len(self._unfolded) > RING:
             self.state()
         self.cursor, self.missing_since, self.gone = id, None, False
@@ -143,21 +145,24 @@ class Topic:
 
     def after(self, id: str) -> list[Frame] | None:
         """The frames that followed this id; None if they are not all here."""
+        ring = self.ring
         if id == self.cursor:
             return []
+        if len(ring) > 1 and ring[-2].id == id:  # as nearly always
+            return ring[-1:]
         if id == self.base:
-            return self.ring[:]
-        at = seq_of(id) - self.ring[0].seq if self.ring else -1
-        return self.ring[at + 1 :] if 0 <= at < len(self.ring) and self.ring[at].id == id else None
+            return ring[:]
+        at = seq_of(id) - seq_of(self.base)
+        return ring[at:] if 0 < at <= len(ring) and ring[at - 1].id == id else None
 
 
 def frame(subject: Subject, id: str, payload: bytes) -> Frame:
     """The frame of one event, the same bytes for all its viewers."""
-    name, ends, emitted = None, False, payload.startswith(EMITTED)
-    if emitted or payload.startswith(FINISHED):
+    name, ends, kind = None, False, payload[: payload.find(b",")]
+    if kind in (EMITTED, FINISHED):
         event = events.decode(payload)
         if isinstance(event, events.Emitted) and values.may_be_emitted(event.name):
             name = event.name
         ends = isinstance(event, Finished) and event.status in ENDED
     data = sse.frame(payload, id=f"{subject.id}/{id}", event=name)
-    return Frame(seq_of(id), id, data, ends, emitted)
+    return Frame(id, data, ends, kind == EMITTED, _TURNS.get(kind))

@@ -149,7 +149,7 @@ class Writer:
         elif audience.stream.behind:
             audience.reading = True
             self._loop.spawn(self._read, audience)
-        elif not self._join(audience):
+        elif audience.leads or not self._join(audience):
             self._set_alarm(audience)
 
     def _read(self, audience: Audience) -> None:
@@ -224,6 +224,7 @@ class Writer:
             return False
         leader = self._leaders.setdefault((topic, audience.chunked), audience)
         if leader is audience:
+            audience.leads = True
             return False
         if leader in self._news:
             self._serve(leader)
@@ -238,9 +239,9 @@ class Writer:
         return True
 
     def _lead_no_more(self, audience: Audience) -> None:
-        topic = audience.stream.topic
-        if self._leaders.get((topic, audience.chunked)) is audience:
-            del self._leaders[topic, audience.chunked]
+        if audience.leads:
+            audience.leads = False
+            del self._leaders[audience.stream.topic, audience.chunked]
 
     def _ring(self, now: float) -> None:
         """Alarms whose time has come are news."""

@@ -74,7 +74,7 @@ class Viewer:
         frames = topic.after(self.cursor)
         assert frames is not None, "it fell out of the ring"
         for frame in frames:
-            assert frame.seq == seq_of(self.cursor) + 1, "an id is missing"
+            assert seq_of(frame.id) == seq_of(self.cursor) + 1, "an id is missing"
             self.cursor = frame.id
             self.frames.append(frame)
 

@@ -10,7 +10,7 @@ from headway.errors import JournalUnavailable
 from headway.events import Subject
 from headway.hub import Hub
 from headway.journal import Journal
-from headway.keys import key
+from headway.keys import key, seq_of
 from headway.topics import RING
 from tests.hubs import Counting, MakeHub, Viewer, cut, silence, subscribers
 from tests.processes import RedisServer, wait_until
@@ -41,7 +41,7 @@ def test_a_viewer_may_come_before_the_task_does(hub: Hub, journal: Journal) -> N
     assert viewer.topic.cursor == "0"
     Producer(journal, execution("one")).say(started(), said("a"))
     viewer.catches_up(journal)
-    assert [frame.seq for frame in viewer.frames] == [1, 2]
+    assert [seq_of(frame.id) for frame in viewer.frames] == [1, 2]
     assert viewer.gaps == 0
 
 
