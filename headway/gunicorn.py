@@ -107,13 +107,19 @@ def _taken(connection: Any, write_deadline: float) -> Any:
     family, type, proto = connection.family, connection.type, connection.proto
     taken = _socket.socket(family, type, proto, connection.detach())
     taken.setblocking(False)
+    _bound_silence(taken, write_deadline)
     if family != socket.AF_UNIX:
-        # The system's own buffers: whoever is cut off may be silent for as long as one who does not read, and what
-        # a slow viewer has not been sent yet is better kept here, where newer things may overtake it.
-        silence = int(write_deadline * 1000)
-        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, silence)
+        # What a slow viewer has not been sent yet is better kept here, where newer things may overtake it.
         taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     return taken
+
+
+def _bound_silence(connection: Any, seconds: float) -> None:
+    """Whoever is cut off may be silent for as long as one who does not read. The system alone would wait a quarter
+    of an hour, for heartbeats never fill its buffers.
+    """
+    if sys.platform == "linux" and connection.family != socket.AF_UNIX:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 class Loop:
@@ -205,10 +211,11 @@ class Watched:
         self._connection = connection
         self._reply = reply
         self._left = left
+        deadline = stream.settings.write_deadline
+        _bound_silence(connection, deadline)
         loop = gevent.get_hub().loop
         self._readable = loop.io(connection.fileno(), 1)
         self._readable.start(self._read)
-        deadline = stream.settings.write_deadline
         self._timer = loop.timer(deadline, deadline / 2)
         self._timer.start(self._check)
         _watched.add(self)
