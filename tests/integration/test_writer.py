@@ -7,8 +7,10 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from headway.hub import Hub
 from headway.journal import Journal
@@ -50,7 +52,9 @@ class Loop:
 
 
 class Viewer:
-    def __init__(self, loop: Loop, *, chunked: bool = False) -> None:
+    def __init__(
+        self, loop: Loop, *, chunked: bool = False, settings: WebSettings = SETTINGS
+    ) -> None:
         self.loop = loop
         self.socket, theirs = socket.socketpair()
         theirs.setblocking(False)
@@ -60,7 +64,7 @@ class Viewer:
         self.seen: list[Told] = []
         self.gone = False
         self._parser = Parser()
-        stream = Stream(loop.hub, {TASK: None}, SETTINGS)
+        stream = Stream(loop.hub, {TASK: None}, settings)
         stream.open()
         loop.writer.add(stream, theirs, b"", chunked, self._leave)
 
@@ -109,7 +113,7 @@ def viewers(loop: Loop, producer: Producer) -> Iterator[Callable[..., Viewer]]:
     """Viewers who have had their snapshot."""
     with ExitStack() as stack:
 
-        def start(**options: bool) -> Viewer:
+        def start(**options: Any) -> Viewer:
             viewer = Viewer(loop, **options)
             stack.enter_context(viewer.socket)
             viewer.reads_until(viewer.last_seq)
@@ -190,6 +194,25 @@ def test_one_who_stops_reading_leaves_the_others_and_goes_on_at_the_very_byte(
     quick.reads_until(lambda: quick.last_seq() == last + 1)
     slow.reads_until(lambda: slow.last_seq() == last + 1)
     assert audiences(hub) == 1
+
+
+def test_one_who_takes_nothing_is_gone_after_the_write_deadline_and_frees_everything(
+    hub: Hub, producer: Producer, viewers: Viewers
+) -> None:
+    """Here only the writer can tell: there is no TCP that would."""
+    settings = replace(SETTINGS, write_deadline=0.5)
+    quick, deaf = viewers(settings=settings), viewers(settings=settings)
+    begun = time.monotonic()
+    for _ in range(10):
+        last = say(producer, hub, 20, 3000)
+        quick.reads_until(lambda last=last: quick.last_seq() == last)  # type: ignore[misc]
+    quick.reads_until(lambda: deaf.gone)
+    assert time.monotonic() - begun >= 0.5
+    assert audiences(hub) == 1
+    assert not quick.gone
+    deaf.read()
+    assert deaf.socket.recv(1) == b""
+    assert_unbroken(identified(quick.seen)[1:], after=1)
 
 
 def test_one_who_fell_out_of_the_ring_is_served_from_the_journal(
