@@ -10,6 +10,7 @@ import _socket
 import atexit
 import logging
 import os
+import select
 import socket
 import sys
 import time
@@ -31,6 +32,9 @@ if TYPE_CHECKING:  # gunicorn loads its worker class before gevent has patched w
 
 ERROR_SECONDS = 0.5  # until a writer that has failed tries again
 ALIVE_SECONDS = 0.1  # between looks at whether the worker is to end
+LOOK_SECONDS = (
+    0.5  # between looks at whether a viewer has gone who has sent what it was not asked for
+)
 UNSENT = 65536  # bytes the system may hold for a viewer before that one counts as slow
 CONNECTION = "headway.connection"  # in the environ of a request whose stream goes on without it
 REPLY = "headway.reply"  # there too: gunicorn's own response
@@ -198,6 +202,8 @@ def _log(line: str, since: float, sent: int) -> None:
 
 # -- where a generator is served -------------------------------------------------------------------------------
 
+HUNG_UP = select.POLLRDHUP if sys.platform == "linux" else select.POLLHUP
+_poll: Any = gevent.monkey.get_original("select", "poll")
 _watched: set["Watched"] = set()
 
 
@@ -213,10 +219,10 @@ class Watched:
         self._left = left
         deadline = stream.settings.write_deadline
         _bound_silence(connection, deadline)
-        loop = gevent.get_hub().loop
-        self._readable = loop.io(connection.fileno(), 1)
-        self._readable.start(self._read)
-        self._timer = loop.timer(deadline, deadline / 2)
+        self._loop = gevent.get_hub().loop
+        self._gone: Any = self._loop.io(connection.fileno(), 1)
+        self._gone.start(self._look)
+        self._timer = self._loop.timer(deadline, deadline / 2)
         self._timer.start(self._check)
         _watched.add(self)
 
@@ -226,7 +232,7 @@ class Watched:
     def close(self) -> None:
         """Stop watching; the connection may serve another request."""
         _watched.discard(self)
-        for watcher in (self._readable, self._timer):
+        for watcher in (self._gone, self._timer):
             watcher.stop()
             watcher.close()
         self._stream.close()
@@ -241,17 +247,16 @@ class Watched:
         else:
             self._give_up()
 
-    def _read(self) -> None:
-        """The viewer has closed, or sends something it was not asked for, which the server will read later."""
-        try:
-            gone = not self._connection._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return
-        except OSError:
-            gone = True
-        self._readable.stop()
-        if gone:
+    def _look(self) -> None:
+        """The viewer has closed, or sent something it was not asked for, which the server will read later. Behind
+        that its end cannot be read: from now on it is looked for.
+        """
+        self._gone.close()
+        if _hung_up(self._connection):
             self._stream.leave()
+        else:
+            self._gone = self._loop.timer(LOOK_SECONDS)
+            self._gone.start(self._look)
 
     def _check(self) -> None:
         since = self._stream.writing_since
@@ -263,6 +268,13 @@ class Watched:
         self._stream.leave()
         with suppress(OSError):  # the writer, which waits for it, gets EPIPE
             self._connection.shutdown(socket.SHUT_RDWR)
+
+
+def _hung_up(connection: Any) -> bool:
+    """Whether the viewer has closed its end, or the connection has failed."""
+    poll = _poll()
+    poll.register(connection.fileno(), HUNG_UP)
+    return bool(poll.poll(0))
 
 
 # -- the worker ------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from headway import reported
@@ -38,6 +38,22 @@ def begin(task: str | None = None) -> Attempt:
 
 def end(attempt: Attempt) -> None:
     attempt.finish(Finished(task=attempt.execution.task, at=time.time(), status="succeeded"))
+
+
+@contextmanager
+def tasks_of(publisher: Publisher) -> Iterator[Callable[[], Attempt]]:
+    """Begin tasks that the journal knows; those that still run end with the block."""
+    begun: list[Attempt] = []
+
+    def begin_one() -> Attempt:
+        begun.append(begin())
+        assert publisher.flush(10)
+        return begun[-1]
+
+    yield begin_one
+    for attempt in begun:
+        if attempt.alive:
+            end(attempt)
 
 
 class Reporter(threading.Thread):

@@ -1,13 +1,19 @@
-"""One viewer, closely: every byte it is sent, read by the reference parser."""
+"""One viewer, closely: every byte it is sent, read by the reference parser or as it is."""
 
 import http.client
 import json
+import re
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from tests.eventstream import Parser
+from tests.processes import HOST
+
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+FAREWELL = re.compile(rb"\r\n[0-9a-fA-F]+\r\nretry: (\d+)\n\r\n0\r\n\r\n\Z")
 
 
 class Told(NamedTuple):
@@ -121,6 +127,43 @@ class Watch:
         while self.read():
             pass
         return self.seen
+
+
+class Raw:
+    """A viewer who sees every byte, the head's and the chunks' too."""
+
+    def __init__(
+        self,
+        port: int,
+        path: str,
+        context: ssl.SSLContext | None = None,
+        *,
+        request: str | None = None,
+    ) -> None:
+        self.socket = socket.create_connection((HOST, port), timeout=15)
+        if context:
+            self.socket = context.wrap_socket(self.socket)
+        request = request or f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"
+        self.socket.sendall(request.encode())
+        self.said = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def until(self, wanted: bytes) -> bytes:
+        while wanted not in self.said:
+            some = self.socket.recv(65536)
+            assert some, f"it ended without {wanted!r}: {self.said!r}"
+            self.said += some
+        return self.said
+
+    def rest(self) -> bytes:
+        while some := self.socket.recv(65536):
+            self.said += some
+        return self.said
 
 
 def identified(told: Iterable[Told]) -> list[Told]:

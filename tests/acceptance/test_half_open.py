@@ -13,7 +13,7 @@ from headway.keys import key
 from headway.publisher import Publisher
 from tests import proc
 from tests.processes import RedisServer, Web, wait_until
-from tests.reporting import begin, end, publishing
+from tests.reporting import end, publishing, tasks_of
 from tests.watching import Watch, assert_unbroken, identified
 
 TCP_MD5SIG = 14  # Linux
@@ -36,18 +36,8 @@ Tasks = Callable[[], Attempt]
 
 @pytest.fixture
 def tasks(publisher: Publisher) -> Iterator[Tasks]:
-    """Start tasks that run, and that the journal knows; those left end with the test."""
-    started: list[Attempt] = []
-
-    def start() -> Attempt:
-        started.append(begin())
-        assert publisher.flush(10)
-        return started[-1]
-
-    yield start
-    for attempt in started:
-        if attempt.alive:
-            end(attempt)
+    with tasks_of(publisher) as begin:
+        yield begin
 
 
 def vanish(viewer: socket.socket) -> None:

@@ -2,15 +2,11 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
-import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Self
 
 import pytest
 
@@ -18,12 +14,10 @@ from headway.publisher import Publisher
 from tests import proc
 from tests.processes import HOST, RedisServer, Web, wait_until
 from tests.reporting import begin, end, publishing
-from tests.watching import Watch, identified
+from tests.watching import FAREWELL, LAST_CHUNK, Raw, Watch, identified
 
 WORKERS = ["gevent", "headway.gunicorn.StreamWorker"]
 SOON = 15  # seconds: half of gunicorn's graceful timeout. It takes three on a machine with time to spare
-LAST_CHUNK = b"\r\n0\r\n\r\n"
-FAREWELL = re.compile(rb"\r\n[0-9a-fA-F]+\r\nretry: (\d+)\n\r\n0\r\n\r\n\Z")
 
 
 @pytest.fixture(scope="module")
@@ -63,43 +57,14 @@ def web(server: RedisServer) -> Iterator[Start]:
         yield start
 
 
-class Raw:
-    """A viewer who sees every byte, the head's and the chunks' too."""
-
-    def __init__(self, web: Web, path: str, context: ssl.SSLContext | None = None) -> None:
-        self.socket = socket.create_connection((HOST, web.port), timeout=15)
-        if context:
-            self.socket = context.wrap_socket(self.socket)
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-        self.said = b""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
-
-    def until(self, wanted: bytes) -> bytes:
-        while wanted not in self.said:
-            some = self.socket.recv(65536)
-            assert some, f"it ended without {wanted!r}: {self.said!r}"
-            self.said += some
-        return self.said
-
-    def rest(self) -> bytes:
-        while some := self.socket.recv(65536):
-            self.said += some
-        return self.said
-
-
 @pytest.fixture
 def watching(task: str) -> Iterator[Callable[..., list[Raw]]]:
     """Viewers of the task who have had its snapshot."""
+    path = f"/own/{task}/stream"
     with ExitStack() as stack:
 
-        def start(site: Web, count: int = 1, context: ssl.SSLContext | None = None) -> list[Raw]:
-            path = f"/own/{task}/stream"
-            viewers = [stack.enter_context(Raw(site, path, context)) for _ in range(count)]
+        def start(site: Web, count: int = 1) -> list[Raw]:
+            viewers = [stack.enter_context(Raw(site.port, path)) for _ in range(count)]
             for viewer in viewers:
                 viewer.until(b'"snapshot"')
             return viewers
@@ -121,7 +86,7 @@ def sockets(web: Web) -> int:
 @pytest.mark.parametrize("worker", WORKERS)
 def test_the_request_is_torn_down_before_the_first_byte(web: Start, task: str, worker: str) -> None:
     site = web(worker)
-    viewers = [Raw(site, f"/own/{task}/stream") for _ in range(3)]
+    viewers = [Raw(site.port, f"/own/{task}/stream") for _ in range(3)]
     for viewer in viewers:
         viewer.until(b"HTTP/1.1 200 OK")
         with Watch(f"{site.url}/sessions") as open_sessions:
@@ -172,6 +137,85 @@ def test_the_access_log_has_one_line_per_stream_when_it_has_ended(
     assert len(line.findall(site.log)) == 1
     assert int(sent) == len(viewer.said)
     assert 0 < float(seconds) < 60
+
+
+# -- what else clients do --------------------------------------------------------------------------
+
+
+SERVED = [("gevent", ""), ("headway.gunicorn.StreamWorker", ""), ("gevent", "1")]
+
+
+@pytest.mark.parametrize(("worker", "wrapped"), SERVED, ids=["taken", "taken too", "generated"])
+def test_whatever_else_a_viewer_says_it_is_told_what_happens(
+    web: Start, publisher: Publisher, worker: str, wrapped: str
+) -> None:
+    """Keep a connection, send more behind the request or with it, or be old: all are told what happens."""
+    attempt = begin()
+    assert publisher.flush(10)
+    site, path = web(worker, WRAPPED=wrapped), f"/own/{attempt.execution.task}/stream"
+    line = f"GET {path} HTTP/1.1\r\nHost: test\r\n"
+    head = f"HEAD {path} HTTP/1.1\r\nHost: test\r\n\r\n"
+    with ExitStack() as stack:
+
+        def ask(*requests: str) -> Raw:
+            return stack.enter_context(Raw(site.port, path, request="".join(requests)))
+
+        kept = ask(head)
+        assert kept.until(b"\r\n\r\n").endswith(b"\r\n\r\n")
+        assert b"Connection: keep-alive" in kept.said
+        kept.socket.sendall(f"{line}\r\n".encode())
+        behind = ask(f"{line}\r\n" * 3, "x" * 100_000)
+        with_body = ask(f"{line}Content-Length: 100000\r\n\r\n", "x" * 100_000)
+        old = ask(f"GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        chunked = [kept, behind, with_body]
+        for viewer in (*chunked, old):
+            viewer.until(b'"snapshot"')
+            viewer.socket.sendall(b"unasked")
+        attempt.emit("page", 1)
+        for viewer in (*chunked, old):
+            viewer.until(b"event: page")
+        end(attempt)
+        for viewer in chunked:
+            viewer.until(LAST_CHUNK)
+        old.until(b'"finished"')
+    assert [viewer.said.count(b"event: page") for viewer in (*chunked, old)] == [1] * 4
+    head, _, body = old.said.partition(b"\r\n\r\n")
+    assert b"chunked" not in head
+    assert b"\r\n" not in body
+
+
+def test_a_proxy_on_the_same_host_may_come_by_a_unix_socket(
+    web: Start, task: str, tmp_path: Path
+) -> None:
+    address = str(tmp_path / "socket")
+    web("gevent", "-b", f"unix:{address}")
+    with socket.socket(socket.AF_UNIX) as proxy:
+        proxy.settimeout(15)
+        proxy.connect(address)
+        proxy.sendall(f"GET /own/{task}/stream HTTP/1.0\r\n\r\n".encode())
+        said = b""
+        while b'"snapshot"' not in said:
+            said += proxy.recv(65536) or pytest.fail(f"it ended without a snapshot: {said!r}")
+    assert b"Connection: close" in said
+
+
+def test_one_who_leaves_behind_what_it_said_unasked_is_noticed_at_once(
+    web: Start, publisher: Publisher
+) -> None:
+    attempt = begin()
+    assert publisher.flush(10)
+    site, path = web("gevent", WRAPPED=1), f"/own/{attempt.execution.task}/stream"
+    with Raw(site.port, path) as viewer, Raw(site.port, path) as staying:
+        for each in (viewer, staying):
+            each.until(b'"snapshot"')
+        before = sockets(site)
+        viewer.socket.sendall(b"unasked")
+        attempt.emit("page", 1)
+        viewer.until(b"event: page")  # by now it has been heard
+        viewer.socket.close()
+        wait_until(lambda: sockets(site) == before - 1, 5, "its socket's end before any heartbeat")
+        end(attempt)
+        staying.until(b'"finished"')
 
 
 # -- viewers who do not read -----------------------------------------------------------------------
@@ -275,64 +319,3 @@ def test_a_full_house_asks_to_come_back_and_answers_everything_else(
 def served(site: Web, task: str) -> bool:
     with Watch(f"{site.url}/own/{task}/stream") as watch:
         return watch.read() != b"" and b":heartbeat" in watch.raw
-
-
-# -- TLS -------------------------------------------------------------------------------------------
-
-
-class TLSWeb(Web):
-    """Ready when it listens: its readiness is not to be asked in plain HTTP."""
-
-    def ready(self, log: str) -> bool:
-        return "Listening at" in log and "Booting worker" in log
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    if not (openssl := shutil.which("openssl")):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("openssl is not installed")
-    folder = tmp_path_factory.mktemp("tls")
-    key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
-    made = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
-    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    return ["--certfile", certificate, "--keyfile", key]
-
-
-@pytest.mark.parametrize("worker", WORKERS)
-def test_behind_tls_a_generator_serves_the_same(
-    server: RedisServer, publisher: Publisher, certificate: list[str], worker: str
-) -> None:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    attempt = begin()
-    assert publisher.flush(10)
-    path = f"/own/{attempt.execution.task}/stream"
-    app = "tests.acceptance.handed:app"
-    with (
-        TLSWeb(server.url, worker, app=app, args=certificate) as site,
-        Raw(site, path, context) as leaver,
-        Raw(site, path, context) as viewer,
-    ):
-        for each in (leaver, viewer):
-            each.until(b'"snapshot"')
-        before = sockets(site)
-        leaver.socket.close()
-        wait_until(lambda: sockets(site) == before - 1, 5, "its socket's end")
-        attempt.emit("page", 1)
-        viewer.until(b"event: page")
-        end(attempt)
-        assert viewer.until(LAST_CHUNK).count(b'"finished"') == 1
-
-
-def test_the_stream_worker_ends_those_that_a_generator_serves(
-    server: RedisServer, task: str, certificate: list[str], watching: Watching
-) -> None:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    app, worker = "tests.acceptance.handed:app", "headway.gunicorn.StreamWorker"
-    with TLSWeb(server.url, worker, app=app, args=certificate) as site:
-        viewers = watching(site, 5, context)
-        site.signal(signal.SIGTERM)
-        for viewer in viewers:
-            assert FAREWELL.search(viewer.until(LAST_CHUNK)), viewer.said
-        assert site.wait(SOON) == 0

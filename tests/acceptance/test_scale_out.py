@@ -15,7 +15,7 @@ from headway.keys import key
 from headway.publisher import Publisher
 from tests import proc
 from tests.processes import RedisServer, Web, wait_until
-from tests.reporting import Reporter, begin, end, publishing
+from tests.reporting import Reporter, publishing, tasks_of
 from tests.watching import Told, Watch, assert_unbroken, identified
 
 APP = "tests.acceptance.spread:app"
@@ -65,18 +65,8 @@ Tasks = Callable[[], Attempt]
 
 @pytest.fixture
 def tasks(publisher: Publisher) -> Iterator[Tasks]:
-    """Start tasks that run, and that the journal knows; those left end with the test."""
-    started: list[Attempt] = []
-
-    def start() -> Attempt:
-        started.append(begin())
-        assert publisher.flush(10)
-        return started[-1]
-
-    yield start
-    for attempt in started:
-        if attempt.alive:
-            end(attempt)
+    with tasks_of(publisher) as begin:
+        yield begin
 
 
 Seat = Callable[..., list[Watch]]
