@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -32,9 +32,7 @@ if TYPE_CHECKING:  # gunicorn loads its worker class before gevent has patched w
 
 ERROR_SECONDS = 0.5  # until a writer that has failed tries again
 ALIVE_SECONDS = 0.1  # between looks at whether the worker is to end
-LOOK_SECONDS = (
-    0.5  # between looks at whether a viewer has gone who has sent what it was not asked for
-)
+LOOK_SECONDS = 0.5  # between looks for the end of a viewer who has sent something unasked
 UNSENT = 65536  # bytes the system may hold for a viewer before that one counts as slow
 CONNECTION = "headway.connection"  # in the environ of a request whose stream goes on without it
 REPLY = "headway.reply"  # there too: gunicorn's own response
@@ -50,7 +48,17 @@ def body(
     reply: Any = environ.get(REPLY) or getattr(start_response, "__self__", None)
     if type(reply) is Response and type(reply.sock) is gevent.socket.socket and _epoll:
         return HandOver(stream, environ, reply, left)
+    if environ["SERVER_PROTOCOL"] == "HTTP/2.0":
+        _warn_of_http_2()
     return Watched(stream, environ["gunicorn.socket"], reply, left)
+
+
+@cache
+def _warn_of_http_2() -> None:
+    logger.warning(
+        "gunicorn answers the requests of an HTTP/2 connection one after another: while a stream lasts, all others "
+        "on its connection wait. Let a proxy such as nginx speak HTTP/2 with browsers, and HTTP/1.1 with gunicorn."
+    )
 
 
 def end_streams() -> None:

@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,8 +17,8 @@ from click.testing import CliRunner
 
 from headway import doctor as commands
 from tests import sites
-from tests.conftest import require
-from tests.processes import HOST, ROOT, Process, RedisServer, Web, Worker, free_port, wait_until
+from tests.nginx import Nginx
+from tests.processes import HOST, ROOT, RedisServer, Web, Worker, free_port, wait_until
 
 PATIENCE_SECONDS = 60  # for the doctor, who has to wait for what does not come
 HEARTBEAT = {"HEADWAY_HEARTBEAT": "0.5"}
@@ -80,31 +79,6 @@ def seen_in(exit_code: int, output: str, errors: str) -> Seen:
         {each["check"]: each["fix"] for each in found if each["fix"]},
         output,
     )
-
-
-class Nginx(Process):
-    """A proxy before a site; `lines` stand in its location."""
-
-    name = "nginx"
-
-    def __init__(self, site: Web, *lines: str) -> None:
-        super().__init__([])
-        self.port = free_port()
-        self.url = f"http://{HOST}:{self.port}"
-        paths = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        folders = "".join(f"{path}_temp_path {self.folder}/{path};" for path in paths)
-        here = "".join(f"{line};" for line in (f"proxy_pass {site.url}", *lines))
-        server = f"server {{ listen {HOST}:{self.port}; location / {{ {here} }} }}"
-        config = self.folder / "nginx.conf"
-        config.write_text(
-            f"daemon off; pid {self.folder}/pid; error_log stderr; events {{}}"
-            f" http {{ access_log off; {folders} {server} }}"
-        )
-        self.command = [require("nginx"), "-e", "stderr", "-c", str(config)]
-
-    def ready(self, log: str) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex((HOST, self.port)) == 0
 
 
 class Stack(NamedTuple):
