@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from headway import journal as journals
 from headway.events import Subject
@@ -74,7 +75,7 @@ def _counted(cursor: str | None, messages: list[Message]) -> list[Message]:
     counted: list[Message] = []
     for message in messages:
         if seq_of(message.id) == seq_of(cursor or "") + 1:
-            counted.append(message._replace(previous=cursor or "0"))
+            counted.append(replace(message, previous=cursor or "0"))
             cursor = message.id
         else:
             counted.append(message)

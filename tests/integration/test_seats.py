@@ -48,7 +48,7 @@ def test_it_waits_for_each_loss_anew(hub: Hub, loss: Loss, producer: Producer) -
 
     def taken() -> bytes:
         with hub.lock:
-            return b"".join(seat.take())
+            return b"".join(seat.take() or [])
 
     wait_until(lambda: b'"b"' in taken(), what="what follows what it waited for")
     wait_until(lambda: time.monotonic() > first, what="the end of the first wait")
