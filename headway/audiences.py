@@ -36,7 +36,7 @@ class Audience:
         "blocked",
         "chunked",
         "connections",
-        "greeting",
+        "data",
         "leads",
         "reading",
         "stream",
@@ -46,7 +46,7 @@ class Audience:
         self.stream = stream
         self.chunked = chunked
         self.connections: dict[Connection, None] = {}
-        self.greeting = b""  # goes before everything
+        self.data = b""  # to be sent to all of them
         self.alarm_at = math.inf
         self.blocked = False  # it has one viewer, who must take what was sent first
         self.reading = False  # what follows its place: nobody else may touch the stream
@@ -57,14 +57,12 @@ class Audience:
         self.connections[connection] = None
         connection.audience = self
 
-    def due(self) -> bytes:
-        """What is to be sent to all of them now, as it goes over the wire."""
+    def prepare(self) -> None:
+        """Make `data` of what is due to all of them now, as it goes over the wire."""
+        if not self.connections:
+            return
         data = self.stream.due()
-        framed = self.ending(data) if self.stream.over else self.framed(data)
-        if not self.greeting:
-            return framed
-        greeting, self.greeting = self.greeting, b""
-        return greeting + framed
+        self.data += self.ending(data) if self.stream.over else self.framed(data)
 
     def framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked and data else data

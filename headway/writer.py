@@ -13,7 +13,7 @@ import random
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from socket import socket
 from typing import Protocol
@@ -25,6 +25,7 @@ from headway.topics import Topic
 
 logger = logging.getLogger(__name__)
 
+TOGETHER = 64  # audiences that are served at once
 SLICE = 1000  # sends in a row, before others may have their turn
 TICK_SECONDS = 0.25  # within which a stream that is due by the clock is served
 LOOK_SECONDS = 1.0  # between looks at who has been here, or has not read, for too long
@@ -74,7 +75,7 @@ class Writer:
     ) -> Connection:
         """Write this stream to that socket, `head` first, until either ends. `left` is called then."""
         audience = Audience(stream, chunked, self.stir)
-        audience.greeting = head + audience.framed(stream.opening())
+        audience.data = head + audience.framed(stream.opening())
         connection = Connection(socket, stream.stay(), left)
         audience.take(connection)
         self._connections[socket.fileno()] = connection
@@ -109,11 +110,9 @@ class Writer:
         if now >= self._look_at:
             self._look_at = now + LOOK_SECONDS
             self._look(now)
-        for served in itertools.count(1):
-            if not self._news:
-                break
-            self._serve(next(iter(self._news)))
-            if served % SLICE == 0:
+        while self._news:
+            self._serve(list(itertools.islice(self._news, TOGETHER)))
+            if self._news:
                 self._loop.pause()
 
     def end(self) -> None:
@@ -127,22 +126,27 @@ class Writer:
 
     # -- sending ---------------------------------------------------------------------------------------------
 
-    def _serve(self, audience: Audience) -> None:
-        """Send what is due. Whatever goes wrong with one stream is no matter to the others."""
-        self._news.pop(audience, None)
-        if audience.reading or audience.blocked or not audience.connections:
-            return
-        try:
-            self._send(audience, audience.due())
-            if not audience.blocked:
-                self._go_on(audience)
-        except Exception:
-            logger.exception("A stream ends because of an error; its viewers come back.")
-            for connection in list(audience.connections):
-                self._drop(connection)
+    def _serve(self, audiences: Sequence[Audience]) -> None:
+        """Send what is due to them. Whatever goes wrong with one stream is no matter to the others.
+
+        One thing after another, for all: the processor goes from the interpreter to the system and back only once.
+        """
+        for audience in audiences:
+            self._news.pop(audience, None)
+        idle = [each for each in audiences if not (each.reading or each.blocked)]
+        for step in (Audience.prepare, self._send, self._go_on):
+            for audience in idle:
+                try:
+                    step(audience)
+                except Exception:
+                    logger.exception("A stream ends because of an error; its viewers come back.")
+                    for connection in list(audience.connections):
+                        self._drop(connection)
 
     def _go_on(self, audience: Audience) -> None:
         """See to it that it is served again, if there is somebody left to serve."""
+        if audience.blocked or not audience.connections:
+            return
         if audience.stream.over:
             for connection in list(audience.connections):
                 self._finish(connection)
@@ -160,8 +164,9 @@ class Writer:
             audience.reading = False
             self.stir(audience)
 
-    def _send(self, audience: Audience, data: bytes) -> None:
+    def _send(self, audience: Audience) -> None:
         """The same bytes to all of an audience."""
+        data, audience.data = audience.data, b""
         size, connections = len(data), list(audience.connections) if data else []
         for start in range(0, len(connections), SLICE):
             if start:
@@ -212,7 +217,7 @@ class Writer:
         if connection.audience.stream.over:
             self._finish(connection)
         else:
-            self._serve(connection.audience)
+            self.stir(connection.audience)
 
     # -- audiences -------------------------------------------------------------------------------------------
 
@@ -227,7 +232,7 @@ class Writer:
             audience.leads = True
             return False
         if leader in self._news:
-            self._serve(leader)
+            self._serve([leader])
         if leader.reading or leader.blocked or leader.stream.place() is not topic:
             return False
         if not leader.stream.beside(stream):
@@ -272,7 +277,7 @@ class Writer:
     def _dismiss(self, connection: Connection, retry_ms: tuple[int, int] = RETRY_MS) -> None:
         """It has been here for long enough, and is told when to come back."""
         audience = connection.audience
-        data = audience.greeting + audience.ending(sse.closing(random.randint(*retry_ms)))
+        data = audience.data + audience.ending(sse.closing(random.randint(*retry_ms)))
         with suppress(OSError):
             connection.sent += connection.socket.send(data)
         self._finish(connection)
