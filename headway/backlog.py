@@ -124,7 +124,7 @@ class Outbox:
 
     def letters(self) -> list[Letter]:
         """What is to be sent next: what Redis has not confirmed, then what was never sent."""
-        batch = [letter for letter in self._ring if letter.number > self._confirmed][:BATCH]
+        batch = self._unconfirmed()[:BATCH]
         if self._gap and not batch:
             batch = self._say_anew()
         while self._unsent and not self._gap and len(batch) < BATCH:
@@ -138,6 +138,13 @@ class Outbox:
         return [
             replace(letter, attempt=self._attempt) if letter.begins else letter for letter in batch
         ]
+
+    def _unconfirmed(self) -> list[Letter]:
+        """From the ring's end: what has been confirmed is most of it."""
+        newest = itertools.takewhile(
+            lambda each: each.number > self._confirmed, reversed(self._ring)
+        )
+        return list(newest)[::-1]
 
     def _number_it(self, event: Event, *, begins: bool) -> Letter:
         before = State(task=self.source.task) if begins else self.state
@@ -207,7 +214,7 @@ class Outbox:
         if oldest and (oldest.begins or 0 < oldest.number <= number):
             self._confirmed = max(number, oldest.number) - 1
         else:
-            unconfirmed = (each.event for each in self._ring if each.number > self._confirmed)
+            unconfirmed = (letter.event for letter in self._unconfirmed())
             self._stateless += [event for event in unconfirmed if isinstance(event, Emitted)]
             self._ring.clear()
             self._ring_bytes = 0
