@@ -315,7 +315,8 @@ def _unknown(tasks: list[str]) -> Problem:
 
 def _said() -> str | None:
     """The cursor the client came back with: the header, then the query."""
-    return request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
+    said: str | None = request.environ.get("HTTP_LAST_EVENT_ID")  # most come with nothing
+    return said or (request.args.get("last_event_id") if request.query_string else None)
 
 
 def _stream_of(subject: Subject) -> Response:

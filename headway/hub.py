@@ -49,9 +49,8 @@ class Hub:
     """
 
     def __init__(self, journal: Journal, lost_after: float = 60.0) -> None:
-        self.pid = (
-            os.getpid()
-        )  # threads and sockets do not survive a fork: whoever holds a hub must compare
+        # Threads and sockets do not survive a fork: whoever holds a hub must compare.
+        self.pid = os.getpid()
         self.lock = threading.RLock()
         self._journal = journal
         self._reaper = Reaper(journal, lost_after)
@@ -101,8 +100,8 @@ class Hub:
             cold = [subject for subject in subjects if not self._exists(subject)]
         if not cold:
             return []
-        lasts = self._shared(tuple(cold), lambda: self._journal.lasts(cold))
-        if None in lasts:  # that read may have begun before the task did
+        led, lasts = self._shared(tuple(cold), lambda: self._journal.lasts(cold))
+        if None in lasts and not led:  # that read may have begun before the task did
             lasts = self._journal.lasts(cold)
         return [subject for subject, last in zip(cold, lasts, strict=True) if last is None]
 
@@ -126,13 +125,12 @@ class Hub:
 
     def replay(self, subject: Subject, cursor: str) -> Reading:
         """What followed the cursor. Viewers who come back to the same place at the same time share one read."""
-        (reading,) = self._shared(
-            (subject, cursor), lambda: self._journal.read([(subject, cursor)])
-        )
+        wanted = [(subject, cursor)]
+        _, (reading,) = self._shared((subject, cursor), lambda: self._journal.read(wanted))
         return reading
 
-    def _shared(self, what: Hashable, read: Callable[[], list[T]]) -> list[T]:
-        """The same read for all who ask for it while it is under way."""
+    def _shared(self, what: Hashable, read: Callable[[], list[T]]) -> tuple[bool, list[T]]:
+        """The same read for all who ask for it while it is under way. Says whether the caller's began it."""
         with self.lock:
             flight = self._flights.get(what)
             leads = flight is None
@@ -150,7 +148,7 @@ class Hub:
         flight.landed.wait()
         if flight.found is None:
             raise flight.error or JournalUnavailable()
-        return flight.found
+        return leads, flight.found
 
     # -- the listener ----------------------------------------------------------------------------------------
 
@@ -268,9 +266,8 @@ class Hub:
             feed = self._feed
             topics = [topic for topic in self._fills if topic.acknowledged][:READ_AT_ONCE]
             wanted = [(topic.subject, topic.cursor) for topic in topics]
-            self._fills.difference_update(
-                topics
-            )  # now: what is asked for during a read needs another
+            # Now: what is asked for during a read needs another.
+            self._fills.difference_update(topics)
         if not topics:
             return False
         try:

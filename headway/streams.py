@@ -23,7 +23,7 @@ OPEN_SECONDS = 1.0  # a stream opens without its first snapshot if Redis takes l
 RETRY_MS = (
     1000,
     3000,
-)  # when to come back; drawn for each stream, so that a crowd does not return at once
+)  # when to come back; drawn for each, so that a crowd does not return at once
 TRY_AGAIN = 0.5  # seconds until a seat that Redis could not serve asks again
 
 
@@ -71,9 +71,8 @@ class Stream:
         self.over = self.expired = False
         self.settings = settings
         self.wake: Callable[[], object] = _nobody  # its driver's, called when there is news
-        self.writing_since: float | None = (
-            None  # the viewer has not taken yet what was written then
-        )
+        # The viewer has not taken yet what was written then.
+        self.writing_since: float | None = None
         self.behind: dict[Seat, None] = {}  # what follows them must be read: see `catch_up`
         self._hub = hub
         self._many = many

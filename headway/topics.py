@@ -52,14 +52,11 @@ class Topic:
         self.subject = subject
         self.wakers: set[Callable[[], None]] = set()
         self.ready = threading.Event()  # it has been read at least once
-        self.cursor: str | None = (
-            None  # the last id held; "0" while there is no journal; None before the first read
-        )
+        # The last id held; "0" while there is no journal; None before the first read.
+        self.cursor: str | None = None
         self.base = "0"  # the id before the ring's first
         self.ring: list[Frame] = []
-        self.generation = (
-            0  # raised when history forked: whoever saw an earlier one needs a snapshot
-        )
+        self.generation = 0  # raised when history forked: who saw an earlier one needs a snapshot
         self.gap: Gap | None = None  # why it was raised last
         self.gone = False  # its journal vanished while it was watched
         self.acknowledged = False

@@ -299,3 +299,13 @@ def test_a_viewer_who_comes_while_redis_is_away_is_served_when_it_is_back(
     wait_until(topic.ready.is_set, what="the first reading")
     assert topic.state() == state(journal)
     assert hub.unknown([TASK, Subject("task", "other")]) == [Subject("task", "other")]
+
+
+def test_one_read_finds_a_task_unknown(
+    redis_url: str, make_hub: MakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(redis_url, timeout=5)
+    hub, asked, lasts = make_hub(journal), [], journal.lasts
+    monkeypatch.setattr(journal, "lasts", lambda cold: asked.append(cold) or lasts(cold))
+    assert hub.unknown([TASK]) == [TASK]
+    assert asked == [[TASK]]
