@@ -17,16 +17,14 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
-from msgspec.structs import replace
-
 from headway.errors import JournalUnavailable
 from headway.events import Gap, State, Subject
 from headway.feed import Acknowledged, Feed, Message
 from headway.journal import READ_COUNT, Journal, Reading
 from headway.keys import seq_of
-from headway.leases import Reaper, signs, workers
-from headway.queues import positions, queues
-from headway.topics import Phase, Topic
+from headway.leases import Reaper
+from headway.lookout import Lookout, seen
+from headway.topics import Topic
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +52,7 @@ class Hub:
         self.lock = threading.RLock()
         self._journal = journal
         self._reaper = Reaper(journal, lost_after)
-        self._read_since: float | None = None  # leases could be read, all the time
+        self._lookout = Lookout(journal, self.lock)
         self._topics: dict[Subject, Topic] = {}
         self._feed: Feed | None = None
         self._down_since: float | None = time.monotonic()
@@ -113,15 +111,7 @@ class Hub:
         """The state as Redis has it, read now."""
         (reading,) = self._journal.read([(subject, None)])
         state = reading.state(subject)
-        if state is not None and state.status == "queued":
-            (queue,) = queues(self._journal, [subject.id])
-            (position,) = positions(self._journal, [(subject.id, queue)])
-            return replace(state, position=position)
-        if state is None or state.status != "running":
-            return state
-        (worker,) = workers(self._journal, [subject.id])
-        (sign,) = signs(self._journal, [(subject.id, worker)])
-        return replace(state, stalled=sign.alive is False)
+        return seen(self._journal, state) if state else None
 
     def replay(self, subject: Subject, cursor: str) -> Reading:
         """What followed the cursor. Viewers who come back to the same place at the same time share one read."""
@@ -246,15 +236,14 @@ class Hub:
                 self._recheck_missing()
                 if time.monotonic() - looked > LOOK_SECONDS:
                     looked = time.monotonic()
-                    self._look_at_leases()
-                    self._look_at_queues()
+                    self._look_out()
                     self._reaper.reap()
                 if time.monotonic() - audited > AUDIT_SECONDS:
                     audited = time.monotonic()
                     self._drop_idle()
                     self._audit()
             except JournalUnavailable:
-                self._read_since = None
+                self._lookout.blind()
                 time.sleep(0.2)
                 self._fill.set()
             except Exception:
@@ -347,45 +336,13 @@ class Hub:
                 if topic.live and (last or "0") != topic.cursor:
                     self._refill(topic)
 
-    def _look_at_leases(self) -> None:
-        """Find out whose worker is silent."""
+    def _look_out(self) -> None:
         with self.lock:
-            running = self._in_phase("running")
-            moved = [(topic, topic.turns) for topic in running if topic.worker is None]
-        where = workers(self._journal, [topic.subject.id for topic, _ in moved])
+            topics = list(self._topics.values())
+        news = self._lookout.look(topics)
         with self.lock:
-            for (topic, turns), worker in zip(moved, where, strict=True):
-                if topic.turns == turns:  # it has not moved on meanwhile
-                    topic.worker = worker
-            runs = [(topic, topic.worker) for topic in running if topic.worker]
-        found = signs(self._journal, [(topic.subject.id, worker) for topic, worker in runs])
-        now = time.monotonic()
-        self._read_since = self._read_since or now
-        with self.lock:
-            for (topic, worker), sign in zip(runs, found, strict=True):
-                if topic.worker is worker and topic.judge(sign, now, self._read_since):
-                    self._wake(topic)
-
-    def _look_at_queues(self) -> None:
-        """Find out where those stand that wait."""
-        with self.lock:
-            waiting = self._in_phase("waiting")
-            moved = [(topic, topic.turns) for topic in waiting if topic.queue is None]
-        found = queues(self._journal, [topic.subject.id for topic, _ in moved])
-        with self.lock:
-            for (topic, turns), queue in zip(moved, found, strict=True):
-                if topic.turns == turns:
-                    topic.queue = queue
-            lines = [(topic, topic.turns, topic.queue) for topic in waiting if topic.queue]
-        places = positions(self._journal, [(each.subject.id, queue) for each, _, queue in lines])
-        with self.lock:
-            for (topic, turns, _), position in zip(lines, places, strict=True):
-                if topic.turns == turns and topic.position != position:
-                    topic.position = position
-                    self._wake(topic)
-
-    def _in_phase(self, phase: Phase) -> list[Topic]:
-        return [topic for topic in self._topics.values() if topic.live and topic.phase == phase]
+            for topic in news:
+                self._wake(topic)
 
     def _drop_idle(self) -> None:
         limit = time.monotonic() - IDLE_SECONDS

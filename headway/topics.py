@@ -101,14 +101,13 @@ class Topic:
     def append(self, id: str, payload: bytes) -> None:
         last = frame(self.subject, id, payload)
         self.ring.append(last)
-        self._over = last.ends
+        self._unfolded.append(payload)
+        if last.phase:
+            self._over = last.ends
+            self._turn(last.phase)
         if len(self.ring) > 2 * RING:
             self.base = self.ring[-RING - 1].id
             del self.ring[:-RING]
-        self._unfolded.append(payload)
-        if last.phase:
-            self._turn(last.phase)
-        if len(self._unfolded) > RING:
             self.state()
         self.cursor, self.missing_since, self.gone = id, None, False
 
@@ -135,6 +134,11 @@ class Topic:
         if self.stalled and sign.late:
             self.stalled += " It will be delivered again."
         return was != self.stalled
+
+    def stands(self, position: int | None) -> bool:
+        """It has this place among those that wait; says whether that is news."""
+        was, self.position = self.position, position
+        return was != position
 
     def holds(self, id: str) -> bool:
         """Whether everything that followed this id is here."""

@@ -49,7 +49,8 @@ ARROWS = {
     "leases": "backlog errors events greenlets journal keys",
     "queues": "events journal keys",
     "topics": "events feed journal keys leases sse values",
-    "hub": "errors events feed journal keys leases queues topics",
+    "lookout": "events journal leases queues topics",
+    "hub": "errors events feed journal keys leases lookout topics",
     "seats": "events hub journal keys sse topics",
     "streams": "errors events hub seats settings sse topics",
     "audiences": "streams",
@@ -76,6 +77,7 @@ ARROWS = {
 DOORS = {
     "redis": "feed journal pools",
     "hiredis": "feed",
+    "blinker": "flask",
     "flask": "flask",
     "werkzeug": "flask",
     "gevent": "gunicorn",
