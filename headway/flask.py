@@ -7,11 +7,14 @@ details (RFC 9457) whose `detail` says how to mend them.
 import os
 import random
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from blinker import Namespace
 from flask import Blueprint, Flask, Response, abort, current_app, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import ClosingIterator
@@ -42,6 +45,11 @@ EVENT_STREAM = {
     "X-Content-Type-Options": "nosniff",
     "Vary": "Cookie, Authorization, Origin",
 }
+
+
+# Sent by an app when a viewer has gone, with the `seconds` it was there and the bytes it was `sent`. Receivers run
+# where all streams are written, and must not wait for anything.
+stream_ended = Namespace().signal("headway-stream-ended")
 
 
 class Problem(HTTPException):
@@ -82,7 +90,7 @@ class Headway:
             for name in WebSettings.__struct_fields__
         }
         settings = load(WebSettings, self._arguments, configured, broker=_broker(app))
-        app.extensions["headway"] = _Edge(settings, self._cancel)
+        app.extensions["headway"] = _Edge(app, settings, self._cancel)
         app.register_blueprint(_blueprint(), url_prefix=url_prefix)
         if not settings.allow_anonymous:
             app.logger.warning(
@@ -112,7 +120,10 @@ class Headway:
 class _Edge:
     """What an app has of Headway in this process."""
 
-    def __init__(self, settings: WebSettings, cancel: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, app: Flask, settings: WebSettings, cancel: Callable[[str], None] | None
+    ) -> None:
+        self._app = app
         self.settings = settings
         self.cancel = cancel
         self.viewers = 0
@@ -135,9 +146,17 @@ class _Edge:
         """Whether one viewer more would take what other requests need."""
         return self.viewers >= self._room
 
-    def left(self) -> None:
-        """A viewer has gone."""
+    def arrive(self) -> Callable[[int], None]:
+        """There is a viewer more. What is returned is called when it has gone, with the bytes it was sent."""
+        self.viewers += 1
+        return partial(self._leave, time.monotonic())
+
+    def _leave(self, since: float, sent: int) -> None:
         self.viewers -= 1
+        try:
+            stream_ended.send(self._app, seconds=time.monotonic() - since, sent=sent)
+        except Exception:
+            self._app.logger.exception("A receiver of headway.flask.stream_ended failed.")
 
 
 def _most_files() -> int:
@@ -347,11 +366,11 @@ class StreamResponse(Response):
         self._edge = edge
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
-        start_response(self.status, self.get_wsgi_headers(environ).to_wsgi_list())
-        self._edge.viewers += 1
+        start_response(self.status, self.headers.to_wsgi_list())  # there is nothing to mend in them
+        left = self._edge.arrive()
         if "gunicorn.socket" in environ and threads_are_greenlets():
             from headway import gunicorn  # the one module that needs gevent
 
-            body = gunicorn.body(self._stream, environ, start_response, self._edge.left)
+            body = gunicorn.body(self._stream, environ, start_response, left)
             return ClosingIterator(body, self.close)
-        return ClosingIterator(self._stream, [self.close, self._edge.left])
+        return ClosingIterator(self._stream, [self.close, lambda: left(self._stream.sent)])

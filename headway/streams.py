@@ -55,6 +55,7 @@ class Stream:
         "behind",
         "expired",
         "over",
+        "sent",
         "settings",
         "wake",
         "writing_since",
@@ -69,6 +70,7 @@ class Stream:
         many: bool = False,
     ) -> None:
         self.over = self.expired = False
+        self.sent = 0  # bytes, by the generator
         self.settings = settings
         self.wake: Callable[[], object] = _nobody  # its driver's, called when there is news
         # The viewer has not taken yet what was written then.
@@ -113,7 +115,9 @@ class Stream:
         alarm = threading.Event()
         self.wake = alarm.set
         stay = self.stay()
-        yield self.opening()
+        opening = self.opening()
+        self.sent += len(opening)
+        yield opening
         while not self.over:
             alarm.clear()
             self.catch_up()
@@ -123,6 +127,7 @@ class Stream:
                 data += sse.closing(random.randint(*RETRY_MS))
             if data:
                 self.writing_since = time.monotonic()
+                self.sent += len(data)
                 yield data
                 self.writing_since = None
             if not self.over and not self.behind:

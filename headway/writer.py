@@ -71,9 +71,14 @@ class Writer:
         self._look_at = time.monotonic() + LOOK_SECONDS
 
     def add(
-        self, stream: Stream, socket: socket, head: bytes, chunked: bool, left: Callable[[], None]
+        self,
+        stream: Stream,
+        socket: socket,
+        head: bytes,
+        chunked: bool,
+        left: Callable[[int], None],
     ) -> Connection:
-        """Write this stream to that socket, `head` first, until either ends. `left` is called then."""
+        """Write this stream to that socket, `head` first, until either ends: `left` is called with the bytes sent."""
         audience = Audience(stream, chunked, self.stir)
         audience.data = head + audience.framed(stream.opening())
         connection = Connection(socket, stream.stay(), left)
@@ -300,6 +305,6 @@ class Writer:
         if not audience.connections:
             self._lead_no_more(audience)
             audience.stream.close()
-        connection.left()
+        connection.left(connection.sent)
         if connection.line:
             connection.line(connection.sent)

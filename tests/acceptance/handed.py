@@ -9,11 +9,17 @@ from typing import Any
 
 from flask import Flask, Response, g
 
-from headway.flask import Headway
+from headway.flask import Headway, stream_ended
 
 app = Flask(__name__)
 progress = Headway(app, allow_anonymous=True)
 sessions: list[object] = []
+
+
+@stream_ended.connect_via(app)
+def count(_: Flask, seconds: float, sent: int) -> None:
+    print(f"a stream of {sent} bytes in {seconds} s", flush=True)
+    raise RuntimeError("a receiver that fails")
 
 
 @app.get("/own/<task>/stream")

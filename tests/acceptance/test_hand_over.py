@@ -139,13 +139,32 @@ def test_the_access_log_has_one_line_per_stream_when_it_has_ended(
     assert 0 < float(seconds) < 60
 
 
+SERVED = [("gevent", ""), ("headway.gunicorn.StreamWorker", ""), ("gevent", "1")]
+HOW = ["taken", "taken too", "generated"]
+
+
+@pytest.mark.parametrize(("worker", "wrapped"), SERVED, ids=HOW)
+def test_whoever_counts_streams_is_told_of_each_when_it_has_ended(
+    web: Start, watching: Watching, worker: str, wrapped: str
+) -> None:
+    site = web(worker, WRAPPED=wrapped)
+    told = re.compile(r"a stream of (\d+) bytes in (\d+\.\d+) s")
+    for count in (1, 2):  # a receiver that fails is no matter to the next stream
+        (viewer,) = watching(site)
+        assert len(told.findall(site.log)) == count - 1
+        viewer.socket.close()
+        wait_until(lambda count=count: len(told.findall(site.log)) == count, what="its end")
+        sent, seconds = told.findall(site.log)[-1]
+        assert 0 < float(seconds) < 60
+        (_, _, body) = viewer.said.partition(b"\r\n\r\n")
+        assert abs(int(sent) - len(body)) <= len(viewer.said) - len(body)  # it may count the head
+    assert "stream_ended failed" in site.log
+
+
 # -- what else clients do --------------------------------------------------------------------------
 
 
-SERVED = [("gevent", ""), ("headway.gunicorn.StreamWorker", ""), ("gevent", "1")]
-
-
-@pytest.mark.parametrize(("worker", "wrapped"), SERVED, ids=["taken", "taken too", "generated"])
+@pytest.mark.parametrize(("worker", "wrapped"), SERVED, ids=HOW)
 def test_whatever_else_a_viewer_says_it_is_told_what_happens(
     web: Start, publisher: Publisher, worker: str, wrapped: str
 ) -> None:
