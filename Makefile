@@ -44,11 +44,11 @@ format: $(READY) ## put the code into the house's form
 	"$(BIN)/ruff" format
 	"$(BIN)/ruff" check --fix
 
-bench: $(READY) ## measure Headway beside its peers
-	"$(BIN)/python" -m benchmarks
+bench: $(READY) ## measure Headway beside its peers, for docs/figures.md
+	"$(BIN)/python" -m benchmarks --write docs/figures.md
 
-bench-quick: $(READY) ## a first look at the same
-	"$(BIN)/python" -m benchmarks --quick
+bench-quick: $(READY) ## a first look at the same, in a minute or two
+	"$(BIN)/python" -m benchmarks --quick latency streams own trouble
 
 SECONDS ?= 600
 chaos: $(READY) ## workers, Redis, web and viewers fail for SECONDS=600; a checker reads what every viewer was told

@@ -8,6 +8,7 @@ import argparse
 import os
 import platform
 from importlib.util import find_spec
+from pathlib import Path
 
 from benchmarks import (
     browser,
@@ -23,8 +24,9 @@ from benchmarks import (
     trouble,
     viewers,
 )
-from benchmarks.table import HEADINGS, say, show
+from benchmarks.table import HEADINGS, markdown, say, show
 
+TITLE = "# Figures\n\nWritten by `make bench`. What they mean: [performance.md](performance.md).\n"
 SUBJECTS = {
     "tasks": tasks.rows,
     "flower": flower.rows,
@@ -44,26 +46,35 @@ def main() -> None:
     parser.add_argument(
         "subjects", nargs="*", metavar="subject", help=f"of {', '.join(SUBJECTS)}; default: all"
     )
+    parser.add_argument(
+        "--write", metavar="FILE", type=Path, help="write the table there too, as Markdown"
+    )
     asked = parser.parse_args()
     if unknown := set(asked.subjects) - set(SUBJECTS):
         parser.error(f"no such subject: {', '.join(sorted(unknown))}")
     try:
-        _measure(asked.subjects or list(SUBJECTS), quick=asked.quick)
+        _measure(asked.subjects or list(SUBJECTS), quick=asked.quick, file=asked.write)
     except KeyboardInterrupt:
         parser.exit(130, "Stopped.\n")
 
 
-def _measure(subjects: list[str], *, quick: bool) -> None:
+def _measure(subjects: list[str], *, quick: bool, file: Path | None) -> None:
     with servers.started(quick=quick) as bench:
-        skipped = _skipped(bench)
-        say(_about(bench))
+        skipped = {name: f"Skipped: {name}: {why}." for name, why in _skipped(bench).items()}
+        about, table = _about(bench), [HEADINGS]
+        say(about)
         show(HEADINGS)
         for name in subjects:
             if name not in skipped:
                 for row in SUBJECTS[name](bench):
-                    show(row.cells())
-    for name, why in skipped.items():
-        say(f"Skipped: {name}: {why}.")
+                    table.append(row.cells())
+                    show(table[-1])
+    for line in skipped.values():
+        say(line)
+    if file:  # only now: what was there is better than half of it
+        table.insert(1, ("---",) * len(HEADINGS))
+        parts = [TITLE, about, "".join(map(markdown, table)), *skipped.values()]
+        file.write_text("\n".join(parts).rstrip() + "\n")
 
 
 def _about(bench: servers.Bench) -> str:

@@ -79,6 +79,10 @@ def progress(text: str) -> None:
         print(f"\033[K… {text}", end="\r", file=sys.stderr, flush=True)
 
 
+def markdown(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |\n"
+
+
 def show(cells: Sequence[str]) -> None:
     progress("")
     say("  ".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip())

@@ -1,5 +1,6 @@
 """What is published, as it is heard: one subscribed connection that says when it breaks."""
 
+import ssl
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -86,7 +87,7 @@ class Feed:
                 self._reader.feed(data)
                 if heard := list(self._replies()):
                     return heard
-        except (TimeoutError, BlockingIOError):
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
             if not self._broken:
                 return []
             raise JournalUnavailable("The subscription was closed.") from None

@@ -150,8 +150,8 @@ class Writer:
 
     def _go_on(self, audience: Audience) -> None:
         """See to it that it is served again, if there is somebody left to serve."""
-        if audience.blocked or not audience.connections:
-            return
+        if audience.blocked or audience.reading or not audience.connections:
+            return  # a leader is served in between, when somebody joins it
         if audience.stream.over:
             for connection in list(audience.connections):
                 self._finish(connection)

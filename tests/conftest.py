@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ TIERS = ("unit", "model", "integration", "acceptance", "browser")  # the quick o
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "gcc": ("gcc",),
+    "openssl": ("openssl",),
     "nginx": ("nginx", "/usr/sbin/nginx"),  # Debian keeps it off the users' PATH
     "node": ("node",),
     # Debian's script on the PATH becomes another user before it runs this one.
@@ -58,6 +60,17 @@ def require(program: str) -> str:
             return path
     give_up = pytest.fail if os.environ.get("CI") else pytest.skip
     give_up(f"{program} is not installed")
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Of localhost, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
+    made = [require("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes"]
+    made += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,8 @@
 """TLS and HTTP/2 at gunicorn itself: no socket that the writer could take, so a generator serves the stream."""
 
-import os
 import re
-import shutil
 import signal
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 
@@ -45,18 +42,6 @@ def publisher(server: RedisServer) -> Iterator[Publisher]:
 def task(publisher: Publisher) -> Iterator[Attempt]:
     with tasks_of(publisher) as begin:
         yield begin()
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """It, and its key."""
-    if not (openssl := shutil.which("openssl")):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("openssl is not installed")
-    folder = tmp_path_factory.mktemp("tls")
-    key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
-    made = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
-    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    return certificate, key
 
 
 class TLSWeb(Web):

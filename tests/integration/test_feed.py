@@ -13,7 +13,7 @@ from headway.events import Subject
 from headway.feed import NOTHING, Acknowledged, Feed, Message
 from headway.journal import Journal
 from headway.keys import key
-from tests.processes import wait_until
+from tests.processes import RedisServer, free_port, wait_until
 from tests.producers import TASK, Producer, execution, log, said, started
 
 OTHER = Subject("task", "other")
@@ -142,3 +142,26 @@ def test_a_message_that_comes_in_pieces_is_waited_for_and_not_torn() -> None:
             message = Message(TASK, "0", "1-2", b'{"type":"emitted"}')
             assert hear(feed, 2) == [message, message]
             feed.close()
+
+
+def test_over_tls_all_is_heard_as_well(certificate: tuple[str, str]) -> None:
+    port, (file, its_key) = free_port(), certificate
+    options = {"tls_port": port, "tls_cert_file": file, "tls_key_file": its_key}
+    try:
+        server = RedisServer(**options, tls_auth_clients="no").__enter__()
+    except AssertionError as error:
+        pytest.skip(f"this Redis speaks no TLS: {error}")
+    try:
+        journal = Journal(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={file}", timeout=5)
+        feed, producer = journal.follow(), Producer(journal, execution("one"))
+        assert feed.read(0) == []
+        feed.subscribe([TASK])
+        assert hear(feed, 1) == [Acknowledged(TASK)]
+        # More than one record of TLS holds, and more than is read at once.
+        producer.say(started(), *(said("x" * 60_000) for _ in range(20)))
+        assert [each.id for each in hear(feed, 21)] == [id for id, _ in log(journal)]
+        server.kill()
+        with pytest.raises(JournalUnavailable):
+            wait_until(lambda: feed.read(1), what="the end")
+    finally:
+        server.__exit__()
