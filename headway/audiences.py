@@ -17,10 +17,10 @@ class Connection:
 
     audience: "Audience"
 
-    def __init__(self, socket: socket, stay: Stay, left: Callable[[int], None]) -> None:
+    def __init__(self, socket: socket, stay: Stay, left: Callable[[float, int], None]) -> None:
         self.socket = socket
         self.stay = stay
-        self.left = left  # called when it has gone, with the bytes it was sent
+        self.left = left  # called when it has gone, with when it came and what it was sent
         self.line: Callable[[int], None] | None = None  # logs how many bytes it was sent
         self.sent = 0
         self.rest: memoryview | None = None  # it would block: nothing else is sent before this

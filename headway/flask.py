@@ -9,7 +9,6 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +145,8 @@ class _Edge:
         """Whether one viewer more would take what other requests need."""
         return self.viewers >= self._room
 
-    def arrive(self) -> Callable[[int], None]:
-        """There is a viewer more. What is returned is called when it has gone, with the bytes it was sent."""
-        self.viewers += 1
-        return partial(self._leave, time.monotonic())
-
-    def _leave(self, since: float, sent: int) -> None:
+    def left(self, since: float, sent: int) -> None:
+        """A viewer has gone who came then, and was sent so many bytes."""
         self.viewers -= 1
         try:
             stream_ended.send(self._app, seconds=time.monotonic() - since, sent=sent)
@@ -367,10 +362,15 @@ class StreamResponse(Response):
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
         start_response(self.status, self.headers.to_wsgi_list())  # there is nothing to mend in them
-        left = self._edge.arrive()
+        self._edge.viewers += 1
         if "gunicorn.socket" in environ and threads_are_greenlets():
             from headway import gunicorn  # the one module that needs gevent
 
-            body = gunicorn.body(self._stream, environ, start_response, left)
+            body = gunicorn.body(self._stream, environ, start_response, self._edge.left)
             return ClosingIterator(body, self.close)
-        return ClosingIterator(self._stream, [self.close, lambda: left(self._stream.sent)])
+        since = time.monotonic()
+
+        def left() -> None:
+            self._edge.left(since, self._stream.sent)
+
+        return ClosingIterator(self._stream, [self.close, left])

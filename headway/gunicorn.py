@@ -42,9 +42,12 @@ access_log = logging.getLogger("gunicorn.access")
 
 
 def body(
-    stream: "Stream", environ: dict[str, Any], start_response: Any, left: Callable[[int], None]
+    stream: "Stream",
+    environ: dict[str, Any],
+    start_response: Any,
+    left: Callable[[float, int], None],
 ) -> Iterable[bytes]:
-    """What the server is to send. `left` is called when the viewer has gone, with the bytes it was sent."""
+    """What the server is to send. `left` is called when the viewer has gone: since when, and what it was sent."""
     reply: Any = environ.get(REPLY) or getattr(start_response, "__self__", None)
     if type(reply) is Response and type(reply.sock) is gevent.socket.socket and _epoll:
         return HandOver(stream, environ, reply, left)
@@ -86,7 +89,7 @@ class HandOver:
         stream: "Stream",
         environ: dict[str, Any],
         reply: Response,
-        left: Callable[[int], None],
+        left: Callable[[float, int], None],
     ) -> None:
         self._stream: Stream | None = stream
         self._environ = environ
@@ -115,7 +118,7 @@ class HandOver:
         """The response is done. If nobody has asked for its body, so is the stream."""
         if self._stream:
             self._stream.close()
-            self._left(0)
+            self._left(time.monotonic(), 0)
 
 
 def _taken(connection: Any, write_deadline: float) -> Any:
@@ -223,12 +226,13 @@ class Watched:
     """A stream's generator that ends at once when its viewer closes the connection, and when it reads too late."""
 
     def __init__(
-        self, stream: "Stream", connection: Any, reply: Any, left: Callable[[int], None]
+        self, stream: "Stream", connection: Any, reply: Any, left: Callable[[float, int], None]
     ) -> None:
         self._stream = stream
         self._connection = connection
         self._reply = reply
         self._left = left
+        self._since = time.monotonic()
         deadline = stream.settings.write_deadline
         _bound_silence(connection, deadline)
         self._loop = gevent.get_hub().loop
@@ -248,7 +252,7 @@ class Watched:
             watcher.stop()
             watcher.close()
         self._stream.close()
-        self._left(self._stream.sent)
+        self._left(self._since, self._stream.sent)
 
     def end(self) -> None:
         """Ask the viewer to come back, on another connection."""

@@ -220,6 +220,9 @@ class Stream:
         self.over = True
         for seat in self._seats:
             self._hub.detach(seat.topic, seat.wake)
+        # It and its seats know one another: they would be freed when the garbage is collected.
+        self.wake, self._seats = _nobody, []
+        self._left, self._stirred, self.behind = set(), {}, {}
 
     def _taken(self) -> list[bytes]:
         if self._try_again_at and time.monotonic() >= self._try_again_at:

@@ -76,9 +76,11 @@ class Writer:
         socket: socket,
         head: bytes,
         chunked: bool,
-        left: Callable[[int], None],
+        left: Callable[[float, int], None],
     ) -> Connection:
-        """Write this stream to that socket, `head` first, until either ends: `left` is called with the bytes sent."""
+        """Write this stream to that socket, `head` first, until either ends. `left` is called then, with when it came
+        and the bytes it was sent.
+        """
         audience = Audience(stream, chunked, self.stir)
         audience.data = head + audience.framed(stream.opening())
         connection = Connection(socket, stream.stay(), left)
@@ -305,6 +307,6 @@ class Writer:
         if not audience.connections:
             self._lead_no_more(audience)
             audience.stream.close()
-        connection.left(connection.sent)
+        connection.left(connection.stay.since, connection.sent)
         if connection.line:
             connection.line(connection.sent)

@@ -63,7 +63,7 @@ def test_a_task_that_runs_is_cancelled_by_its_worker(
     with Worker("prefork", server.url, app=JOBS, env=env):
         sent = sender.send_task(f"{JOBS}.patient", args=[30])
         book = Book(server.url, sent.id)
-        wait_until(lambda: book.state().status == "running", 20, "the task to run")
+        wait_until(lambda: "wait running" in book.transitions(), 20, "the task to wait")
         assert cancel(web, sent.id) == 202
         assert book.finished().status == "cancelled"
         assert book.transitions()[-2:] == ["cancelling", "finished cancelled"]

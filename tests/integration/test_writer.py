@@ -68,7 +68,7 @@ class Viewer:
         stream.open()
         loop.writer.add(stream, theirs, b"", chunked, self._leave)
 
-    def _leave(self, sent: int) -> None:
+    def _leave(self, since: float, sent: int) -> None:
         self.gone = True
 
     def read(self) -> None:
