@@ -207,6 +207,7 @@ def test_filters_search_sorting_and_the_columns_of_others_work_as_before(
     column.click()
     first = page.locator("#tasks-table tbody tr").first
     expect(first).to_have_attribute("id", fast)  # what has no progress comes first
+    assert "progress" not in flower.api(f"task/info/{fast}")
     expect(row(page, fast).locator("headway-progress")).to_have_count(0)
 
 
