@@ -16,12 +16,6 @@ JOBS = "tests.acceptance.jobs"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def web(server: RedisServer) -> Iterator[Web]:
     with Web(server.url, app="tests.acceptance.watched:app") as web:
         yield web

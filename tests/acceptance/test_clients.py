@@ -30,12 +30,6 @@ PACKAGES = ROOT / "tests/js/node_modules"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def puppets(server: RedisServer) -> Iterator[Puppets]:
     with Puppets(server.url, pool="prefork", concurrency=2) as puppets:
         yield puppets

@@ -24,12 +24,6 @@ HEADWAY = str(Path(sys.executable).with_name("headway"))
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def web(server: RedisServer) -> Iterator[Web]:
     with Web(server.url, app="tests.acceptance.watched:app") as web:
         yield web

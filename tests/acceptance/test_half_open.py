@@ -13,22 +13,10 @@ from headway.keys import key
 from headway.publisher import Publisher
 from tests import proc
 from tests.processes import RedisServer, Web, wait_until
-from tests.reporting import end, publishing, tasks_of
+from tests.reporting import end, tasks_of
 from tests.watching import Watch, assert_unbroken, identified
 
 TCP_MD5SIG = 14  # Linux
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def publisher(server: RedisServer) -> Iterator[Publisher]:
-    with publishing(server.url) as publisher:
-        yield publisher
 
 
 Tasks = Callable[[], Attempt]

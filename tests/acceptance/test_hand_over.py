@@ -13,23 +13,11 @@ import pytest
 from headway.publisher import Publisher
 from tests import proc
 from tests.processes import HOST, RedisServer, Web, wait_until
-from tests.reporting import begin, end, publishing
+from tests.reporting import begin, end
 from tests.watching import FAREWELL, LAST_CHUNK, Raw, Watch, identified
 
 WORKERS = ["gevent", "headway.gunicorn.StreamWorker"]
 SOON = 15  # seconds: half of gunicorn's graceful timeout. It takes three on a machine with time to spare
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def publisher(server: RedisServer) -> Iterator[Publisher]:
-    with publishing(server.url) as publisher:
-        yield publisher
 
 
 @pytest.fixture

@@ -14,12 +14,6 @@ from tests.watching import Told, Watch, assert_unbroken
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def web(server: RedisServer) -> Iterator[Web]:
     with Web(server.url) as web:
         yield web

@@ -12,12 +12,6 @@ MINE = {"Authorization": "Bearer mine"}
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def web(server: RedisServer) -> Iterator[Web]:
     with Web(server.url, app="tests.acceptance.own_routes:app") as web:
         yield web

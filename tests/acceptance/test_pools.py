@@ -30,12 +30,6 @@ STORY = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture(scope="module", params=POOLS)
 def pool(request: pytest.FixtureRequest, server: RedisServer) -> Iterator[str]:
     with Worker(

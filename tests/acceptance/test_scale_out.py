@@ -15,7 +15,7 @@ from headway.keys import key
 from headway.publisher import Publisher
 from tests import proc
 from tests.processes import RedisServer, Web, wait_until
-from tests.reporting import Reporter, publishing, tasks_of
+from tests.reporting import Reporter, tasks_of
 from tests.watching import Told, Watch, assert_unbroken, identified
 
 APP = "tests.acceptance.spread:app"
@@ -29,18 +29,6 @@ class Process(NamedTuple):
 
     site: Web
     pid: int
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def publisher(server: RedisServer) -> Iterator[Publisher]:
-    with publishing(server.url) as publisher:
-        yield publisher
 
 
 @pytest.fixture(scope="module")

@@ -30,12 +30,6 @@ class FlaskRun(Web):
         self.command = [*flask, "--host", HOST, "--port", str(self.port)]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture(scope="module", params=[*GUNICORN, "flask run"])
 def web(server: RedisServer, request: pytest.FixtureRequest) -> Iterator[Web]:
     if request.param == "flask run":

@@ -22,12 +22,6 @@ HEARTBEAT = 0.3
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def troupe(server: RedisServer) -> Iterator[Puppets]:
     bounds = {"HEADWAY_LOG_ENTRIES": "2000", "HEADWAY_LOG_BYTES": "50000000"}
     with Puppets(server.url, env=bounds) as troupe:

@@ -16,12 +16,6 @@ LOG_ENTRIES = 40  # kept per task by the worker here
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def web(server: RedisServer) -> Iterator[Web]:
     with Web(server.url) as web:
         yield web

@@ -15,7 +15,7 @@ from tests import proc
 from tests.eventstream import Parser
 from tests.nginx import Nginx
 from tests.processes import HOST, RedisServer, Web, wait_until
-from tests.reporting import end, publishing, tasks_of
+from tests.reporting import end, tasks_of
 from tests.watching import FAREWELL, LAST_CHUNK, Raw, assert_unbroken, identified, told_of
 
 APP = "tests.acceptance.handed:app"
@@ -24,18 +24,6 @@ WORKERS = ["gevent", STREAM_WORKER]
 SOON = 15  # seconds: half of gunicorn's graceful timeout
 ANYBODY = ssl.create_default_context()
 ANYBODY.check_hostname, ANYBODY.verify_mode = False, ssl.CERT_NONE
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def publisher(server: RedisServer) -> Iterator[Publisher]:
-    with publishing(server.url) as publisher:
-        yield publisher
 
 
 @pytest.fixture
