@@ -41,6 +41,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     what = f"{VIEWERS:,} viewers"
     yield from compared(f"{what}: CPU per delivery, µs", "cpu", runs)
     yield from compared(f"{FEW} viewers: CPU per delivery, µs", "few", runs)
+    yield from compared("1 viewer: CPU per event, µs", "event", runs)
     yield from compared(f"{what}, burst: CPU per delivery, µs", "burst", runs)
     steady = f"{what}, {EVENTS_A_SECOND} events/s"
     yield from compared(f"{steady}: p50, ms", "p50", runs)
@@ -58,6 +59,8 @@ def measure(bench: Bench, side: Side) -> Figures:
     figures: Figures = {"wrong": 0}
     with side.serve(bench) as server:
         speaker = side.speaker(bench, server)
+        with gathered(side, server, speaker, 1) as (crowd, topics):
+            figures["event"] = closed_loop(server, speaker, crowd, topics, events) / events
         with gathered(side, server, speaker, FEW) as (crowd, topics):
             figures["few"] = closed_loop(server, speaker, crowd, topics, events) / events / FEW
         with gathered(side, server, speaker, VIEWERS) as (crowd, topics):

@@ -44,10 +44,14 @@ def connect(url: str, *, connections: int, timeout: float) -> Pool:
         "socket_connect_timeout": min(timeout, CONNECT_TIMEOUT),
         "retry": Retry(NoBackoff(), 0),  # ours are the only retries: a caller's time is promised
         "protocol": 2,
-        **_ANONYMOUS,
     }
+    scheme = urlsplit(url).scheme
+    # Over TLS something must be said first: while a server's session tickets lie unread, redis-py takes the connection
+    # for one that is not ready.
+    if scheme != "rediss":
+        options |= _ANONYMOUS
     bounds: dict[str, Any] = {"max_connections": connections, "timeout": timeout * 4}
-    if urlsplit(url).scheme == SENTINEL:
+    if scheme == SENTINEL:
         return _guarded(url, options, bounds)
     return Pool.from_url(url, **options, **bounds)
 
