@@ -20,10 +20,8 @@ from headway.settings import WebSettings
 from headway.topics import Topic
 
 OPEN_SECONDS = 1.0  # a stream opens without its first snapshot if Redis takes longer
-RETRY_MS = (
-    1000,
-    3000,
-)  # when to come back; drawn for each, so that a crowd does not return at once
+# When to come back; drawn for each stream, so that a crowd does not return at once.
+RETRY_MS = (1000, 3000)
 TRY_AGAIN = 0.5  # seconds until a seat that Redis could not serve asks again
 
 
